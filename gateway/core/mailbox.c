@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/core/mailbox.h"
+
+#include "gateway/core/err.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct mailbox {
+    uv_async_t wake;
+    uv_mutex_t lock; // guards the ring and `closed`
+    bool closed;
+    size_t capacity;
+    size_t head, count;
+    mailbox_fn *on_mail;
+    void *arg;
+    struct mail ring[];
+};
+
+static bool mailbox_pop(struct mailbox *box, struct mail *out) {
+    uv_mutex_lock(&box->lock);
+    bool some = box->count > 0;
+    if (some) {
+        *out = box->ring[box->head];
+        box->head = (box->head + 1) % box->capacity;
+        box->count--;
+    }
+    uv_mutex_unlock(&box->lock);
+    return some;
+}
+
+static void mail_drop(struct mail *mail) {
+    if (mail->data && mail->free_data)
+        mail->free_data(mail->data);
+}
+
+static void on_wake(uv_async_t *wake) {
+    struct mailbox *box = wake->data;
+    struct mail mail;
+    // Bounded per wake, so that a busy sender cannot starve the loop's sockets.
+    for (size_t n = 0; n < box->capacity; n++) {
+        if (!mailbox_pop(box, &mail))
+            return;
+        box->on_mail(&mail, box->arg);
+        mail_drop(&mail);
+    }
+    uv_async_send(wake);
+}
+
+int mailbox_new(struct mailbox **out, uv_loop_t *loop, size_t capacity, mailbox_fn *on_mail, void *arg) {
+    struct mailbox *box = calloc(1, sizeof *box + capacity * sizeof box->ring[0]);
+    if (!box)
+        return -ENOMEM;
+    box->capacity = capacity;
+    box->on_mail = on_mail;
+    box->arg = arg;
+    int err = uv_mutex_init(&box->lock);
+    if (err)
+        goto out_free;
+    err = uv_async_init(loop, &box->wake, on_wake);
+    if (err)
+        goto out_lock;
+    box->wake.data = box;
+    *out = box;
+    return 0;
+
+out_lock:
+    uv_mutex_destroy(&box->lock);
+out_free:
+    free(box);
+    return err;
+}
+
+int mailbox_post(struct mailbox *box, struct mail mail) {
+    int err = 0;
+    uv_mutex_lock(&box->lock);
+    if (box->closed)
+        err = -EPIPE;
+    else if (box->count == box->capacity)
+        err = -ENOSPC;
+    if (!err) {
+        box->ring[(box->head + box->count) % box->capacity] = mail;
+        box->count++;
+        // Inside the lock: after `closed` is set nobody may touch the handle any more.
+        uv_async_send(&box->wake);
+    }
+    uv_mutex_unlock(&box->lock);
+    if (err)
+        mail_drop(&mail);
+    return err;
+}
+
+void mailbox_close(struct mailbox *box) {
+    uv_mutex_lock(&box->lock);
+    box->closed = true;
+    uv_mutex_unlock(&box->lock);
+    struct mail mail;
+    while (mailbox_pop(box, &mail))
+        mail_drop(&mail);
+    uv_close((uv_handle_t *)&box->wake, NULL);
+}
+
+void mailbox_free(struct mailbox *box) {
+    if (!box)
+        return;
+    uv_mutex_destroy(&box->lock);
+    free(box);
+}
