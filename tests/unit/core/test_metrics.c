@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/core/metrics.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <uv.h>
+
+enum { THREADS = 8, ADDS = 20000 };
+
+static void add_many(void *arg) {
+    (void)arg;
+    for (int i = 0; i < ADDS; i++) {
+        metric_add(METRIC_RTP_IN, 1);
+        metric_add(METRIC_CALLS, i % 2 ? -1 : 1);
+    }
+}
+
+static void counts_of_all_threads_add_up(void **state) {
+    (void)state;
+    int64_t before = metric_read(METRIC_RTP_IN);
+    int64_t gauge = metric_read(METRIC_CALLS);
+    uv_thread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(uv_thread_create(&threads[i], add_many, NULL), 0);
+    // Reading while others add is allowed; the sum only ever grows.
+    int64_t during = metric_read(METRIC_RTP_IN);
+    assert_true(during >= before);
+    for (int i = 0; i < THREADS; i++)
+        uv_thread_join(&threads[i]);
+    assert_int_equal(metric_read(METRIC_RTP_IN) - before, THREADS * ADDS);
+    assert_int_equal(metric_read(METRIC_CALLS), gauge);
+}
+
+static void more_threads_than_shards_lose_nothing(void **state) {
+    (void)state;
+    int64_t before = metric_read(METRIC_RTP_IN);
+    for (int round = 0; round < 12; round++) {
+        uv_thread_t threads[THREADS];
+        for (int i = 0; i < THREADS; i++)
+            assert_int_equal(uv_thread_create(&threads[i], add_many, NULL), 0);
+        for (int i = 0; i < THREADS; i++)
+            uv_thread_join(&threads[i]);
+    }
+    assert_int_equal(metric_read(METRIC_RTP_IN) - before, 12 * THREADS * ADDS);
+}
+
+static size_t occurrences(const char *text, const char *part) {
+    size_t n = 0;
+    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part))
+        n++;
+    return n;
+}
+
+static void text_is_prometheus(void **state) {
+    (void)state;
+    metric_add(METRIC_SESSION_OK, 3);
+    size_t len = 0;
+    char *text = metrics_text(&len);
+    assert_non_null(text);
+    assert_int_equal(strlen(text), len);
+    assert_int_equal(occurrences(text, "# TYPE iqra_session_requests_total counter\n"), 1);
+    assert_int_equal(occurrences(text, "# HELP iqra_session_requests_total "), 1);
+    assert_non_null(strstr(text, "\niqra_session_requests_total{outcome=\"admitted\"} 3\n"));
+    assert_non_null(strstr(text, "# TYPE iqra_calls gauge\niqra_calls "));
+    assert_int_equal(text[len - 1], '\n');
+    free(text);
+}
+
+// Prometheus refuses a page where the samples of one name do not stand together.
+static void entries_of_one_name_stand_together(void **state) {
+    (void)state;
+    static const char *const names[] = {
+#define METRIC(id, type, name, labels, help) name,
+#include "gateway/core/metrics_table.h"
+#undef METRIC
+    };
+    for (size_t i = 1; i < METRIC_COUNT; i++) {
+        if (strcmp(names[i], names[i - 1]) == 0)
+            continue;
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(names[i], names[j]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_of_all_threads_add_up),
+        cmocka_unit_test(more_threads_than_shards_lose_nothing),
+        cmocka_unit_test(text_is_prometheus),
+        cmocka_unit_test(entries_of_one_name_stand_together),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
