@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/doors.h"
+
+#include "gateway/core/log.h"
+#include "gateway/core/metrics.h"
+#include "signaling/auth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_healthz(const struct http_request *request, void *arg) {
+    (void)arg;
+    http_reply_json(request->exchange, 200, "{\"status\":\"ok\"}");
+}
+
+static void on_readyz(const struct http_request *request, void *arg) {
+    const struct doors *doors = arg;
+    if (sessions_draining(doors->sessions))
+        http_reply_json(request->exchange, 503,
+                        "{\"status\":\"draining\",\"reason\":\"the gateway takes no new calls\"}");
+    else
+        http_reply_json(request->exchange, 200, "{\"status\":\"ready\"}");
+}
+
+static void on_metrics(const struct http_request *request, void *arg) {
+    (void)arg;
+    size_t len = 0;
+    char *text = metrics_text(&len);
+    if (text)
+        http_reply(request->exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, len, NULL, 0);
+    else
+        http_reply_message(request->exchange, 500, "Out of memory.");
+    free(text);
+}
+
+// Answers 404 while the admin doors are off, so that they cannot even be found, and 401 for a wrong token.
+static bool admin_allowed(const struct doors *doors, const struct http_request *request) {
+    if (!doors->admin_token[0]) {
+        http_reply_message(request->exchange, 404, "Not found.");
+        return false;
+    }
+    char header[512];
+    static const char scheme[] = "Bearer ";
+    bool given = http_header(request->exchange, "authorization:", header, sizeof header) &&
+                 strncmp(header, scheme, sizeof scheme - 1) == 0;
+    if (given && auth_equal(header + sizeof scheme - 1, doors->admin_token))
+        return true;
+    static const struct http_header_field challenge = {"WWW-Authenticate", "Bearer"};
+    static const char body[] = "{\"message\":\"Authorization: Bearer <Gateway.AdminToken> is needed.\"}";
+    http_reply(request->exchange, 401, "application/json", body, sizeof body - 1, &challenge, 1);
+    return false;
+}
+
+static void on_admin_calls(const struct http_request *request, void *arg) {
+    const struct doors *doors = arg;
+    if (!admin_allowed(doors, request))
+        return;
+    char *list = sessions_list_json(doors->sessions);
+    if (list)
+        http_reply_json(request->exchange, 200, list);
+    else
+        http_reply_message(request->exchange, 500, "Out of memory.");
+    free(list);
+}
+
+static void on_admin_hang_up(const struct http_request *request, void *arg) {
+    const struct doors *doors = arg;
+    if (!admin_allowed(doors, request))
+        return;
+    const char *id = strrchr(request->path, '/') + 1;
+    if (sessions_hang_up_one(doors->sessions, id, "hung up by the operator") == 0)
+        http_reply_json(request->exchange, 202, "{\"status\":\"hanging up\"}");
+    else
+        http_reply_message(request->exchange, 404, "No live call has that id.");
+}
+
+static void on_admin_drain(const struct http_request *request, void *arg) {
+    const struct doors *doors = arg;
+    if (!admin_allowed(doors, request))
+        return;
+    log_info(NULL, "admin", "drain asked for over HTTP");
+    http_reply_json(request->exchange, 202, "{\"status\":\"draining\"}");
+    doors->on_drain(doors->arg);
+}
+
+void doors_routes(struct doors *doors, struct http_route out[DOORS_ROUTES]) {
+    const struct http_route routes[DOORS_ROUTES] = {
+        {"GET", "/healthz", on_healthz, doors},
+        {"GET", "/readyz", on_readyz, doors},
+        {"GET", "/metrics", on_metrics, doors},
+        {"GET", "/api/admin/calls", on_admin_calls, doors},
+        {"DELETE", "/api/admin/calls/*", on_admin_hang_up, doors},
+        {"POST", "/api/admin/drain", on_admin_drain, doors},
+    };
+    memcpy(out, routes, sizeof routes);
+}

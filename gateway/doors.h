@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The operator's HTTP doors: /healthz, /readyz, /metrics and /api/admin/…. ctl thread.
+#ifndef IQ_GATEWAY_DOORS_H
+#define IQ_GATEWAY_DOORS_H
+
+#include "gateway/sessions.h"
+#include "signaling/http.h"
+
+struct doors {
+    struct sessions *sessions;   // borrowed
+    const char *admin_token;     // borrowed; "" = /api/admin is off (404)
+    void (*on_drain)(void *arg); // POST /api/admin/drain
+    void *arg;
+};
+
+enum { DOORS_ROUTES = 6 };
+void doors_routes(struct doors *doors, struct http_route out[DOORS_ROUTES]); // borrows doors
+
+#endif

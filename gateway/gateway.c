@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Start:  certificate, trust -> ctl mailbox -> workers -> sessions, auth -> desk (api, httpc) -> echo agent
+// -> HTTP server Stop:   drain -> (calls gone, or time is up: hang up) -> HTTP server, echo agent -> workers
+// -> what is left on ctl
+#include "gateway/gateway.h"
+
+#include "gateway/core/log.h"
+#include "gateway/core/mailbox.h"
+#include "gateway/doors.h"
+#include "gateway/echo_agent.h"
+#include "gateway/ice_servers.h"
+#include "gateway/media_worker.h"
+#include "gateway/pages.h"
+#include "gateway/sessions.h"
+#include "middleware/api.h"
+#include "signaling/browser.h"
+#include "webrtc/cert.h"
+#include "webrtc/sctp.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    MAX_WORKERS = 64,
+    MAX_SESSIONS = 16384,
+    CTL_MAILBOX = 65536,
+    MAX_BODY_BYTES = 65536,
+    MAX_CONFS = 64,            // reloads remembered: calls that began under an older conf still borrow it
+    HANG_UP_TIMEOUT_MS = 5000, // after this the loops are closed whatever a peer still does
+    TURN_TTL_S = 12 * 3600,
+    ROUTES = (int)API_ROUTES + (int)PAGES_ROUTES + (int)DOORS_ROUTES,
+};
+
+enum gateway_phase { GATEWAY_RUNNING, GATEWAY_DRAINING, GATEWAY_HANGING_UP, GATEWAY_CLOSING };
+
+struct gateway {
+    uv_loop_t *loop;
+    struct conf *confs[MAX_CONFS]; // owned; the last is in force
+    size_t conf_count;
+    enum gateway_phase phase;
+    struct cert *cert;
+    struct wsc_tls *tls;
+    struct sctp_hub *sctp;
+    struct mailbox *mailbox; // SESSION_* from the workers
+    struct media_worker *workers[MAX_WORKERS];
+    size_t worker_count;
+    struct auth *auth;
+    struct sessions *sessions;
+    struct browser *browser;
+    struct httpc *httpc;
+    struct api *api;
+    struct echo_agent *echo;
+    struct ice_servers *ice_servers;
+    struct http_server *http;
+    struct doors doors;
+    struct http_route routes[ROUTES];
+    struct ws_route ws_routes[1];
+    uv_timer_t timer; // drain deadline, then hang-up deadline
+    char *ice_json;
+    unsigned closing; // servers still closing
+};
+
+static const struct conf *gateway_conf(const struct gateway *gateway) {
+    return gateway->confs[gateway->conf_count - 1];
+}
+
+// ---- events
+
+static void on_mail(struct mail *mail, void *arg) {
+    struct gateway *gateway = arg;
+    sessions_mail(gateway->sessions, mail);
+}
+
+// The one clear place for what comes before a session: rate limits, reputation, concurrency, the queue. Today
+// it refuses only while draining; the table's capacity is checked by sessions_admit.
+static void on_admit(const struct http_request *request, const char *campaign_id,
+                     void (*done)(const struct api_admission *, void *), void *done_arg, void *arg) {
+    (void)request;
+    (void)campaign_id;
+    struct gateway *gateway = arg;
+    struct api_admission verdict = {.status = 200};
+    if (sessions_draining(gateway->sessions)) {
+        verdict = (struct api_admission){
+            .status = 503, .message = "The gateway is shutting down. Please try again.", .retry_after_s = 10};
+    }
+    done(&verdict, done_arg);
+}
+
+static void on_release(const char *campaign_id, void *arg) {
+    (void)campaign_id;
+    (void)arg;
+}
+
+static int on_session(const struct api_session *session, const struct http_request_origin *origin, char *url,
+                      size_t url_size, void *arg) {
+    struct gateway *gateway = arg;
+    struct api_session with_agent = *session;
+    if (!with_agent.agent_url[0] && gateway->echo)
+        with_agent.agent_url = echo_agent_url(gateway->echo);
+    return sessions_admit(gateway->sessions, &with_agent, origin, url, url_size);
+}
+
+static const char *on_ice_servers_json(void *arg) {
+    struct gateway *gateway = arg;
+    char *json = ice_servers_json(gateway_conf(gateway), (int64_t)time(NULL), TURN_TTL_S);
+    if (json) {
+        free(gateway->ice_json);
+        gateway->ice_json = json;
+    }
+    return gateway->ice_json ? gateway->ice_json : "[]";
+}
+
+static void on_ice_resolved(const struct media_ice *ice, void *arg) {
+    struct gateway *gateway = arg;
+    for (size_t i = 0; i < gateway->worker_count; i++)
+        media_worker_set_ice(gateway->workers[i], ice);
+}
+
+static void on_drain_asked(void *arg) {
+    struct gateway *gateway = arg;
+    if (gateway->phase == GATEWAY_RUNNING)
+        gateway_stop(gateway);
+}
+
+// ---- stop
+
+static void on_server_closed(void *arg);
+
+static void gateway_close(struct gateway *gateway) {
+    if (gateway->phase == GATEWAY_CLOSING)
+        return;
+    gateway->phase = GATEWAY_CLOSING;
+    uv_close((uv_handle_t *)&gateway->timer, NULL);
+    gateway->closing = gateway->echo ? 2 : 1;
+    if (gateway->echo)
+        echo_agent_close(gateway->echo, on_server_closed, gateway);
+    http_server_close(gateway->http, on_server_closed, gateway);
+}
+
+static void gateway_stop_workers(struct gateway *gateway) {
+    for (size_t i = 0; i < gateway->worker_count; i++)
+        media_worker_stop(gateway->workers[i]);
+    for (size_t i = 0; i < gateway->worker_count; i++)
+        media_worker_join(gateway->workers[i]);
+    gateway->worker_count = 0;
+}
+
+// No socket can bring anything new any more; the workers end, and what they still say is dropped with the
+// mailbox.
+static void on_server_closed(void *arg) {
+    struct gateway *gateway = arg;
+    if (--gateway->closing)
+        return;
+    gateway_stop_workers(gateway);
+    httpc_close(gateway->httpc);
+    ice_servers_close(gateway->ice_servers);
+    sctp_hub_close(gateway->sctp);
+    sessions_close(gateway->sessions);
+    mailbox_close(gateway->mailbox);
+}
+
+static void on_hang_up_timeout(uv_timer_t *timer) {
+    struct gateway *gateway = timer->data;
+    log_warn(NULL, "gateway", "%u calls did not end in time; closing", sessions_live(gateway->sessions));
+    gateway_close(gateway);
+}
+
+static void gateway_hang_up(struct gateway *gateway) {
+    gateway->phase = GATEWAY_HANGING_UP;
+    uv_timer_start(&gateway->timer, on_hang_up_timeout, HANG_UP_TIMEOUT_MS, 0);
+    sessions_hang_up(gateway->sessions, "the gateway stops");
+    sessions_drain(gateway->sessions);
+}
+
+static void on_drain_timeout(uv_timer_t *timer) {
+    struct gateway *gateway = timer->data;
+    log_info(NULL, "gateway", "drain time is over: hanging up %u calls", sessions_live(gateway->sessions));
+    gateway_hang_up(gateway);
+}
+
+// From sessions, when draining and the last call has gone.
+static void on_idle(void *arg) {
+    struct gateway *gateway = arg;
+    gateway_close(gateway);
+}
+
+void gateway_stop(struct gateway *gateway) {
+    const struct conf *conf = gateway_conf(gateway);
+    if (gateway->phase == GATEWAY_RUNNING) {
+        gateway->phase = GATEWAY_DRAINING;
+        log_info(NULL, "gateway", "draining: %u calls have %lld s to end; a second signal ends them at once",
+                 sessions_live(gateway->sessions), (long long)conf->gateway.drain_seconds);
+        uv_timer_start(&gateway->timer, on_drain_timeout, (uint64_t)conf->gateway.drain_seconds * 1000u, 0);
+        sessions_drain(gateway->sessions);
+    } else if (gateway->phase == GATEWAY_DRAINING) {
+        gateway_hang_up(gateway);
+    }
+}
+
+// ---- start
+
+static size_t gateway_workers(const struct conf *conf) {
+    if (conf->gateway.workers > 0)
+        return conf->gateway.workers < MAX_WORKERS ? (size_t)conf->gateway.workers : MAX_WORKERS;
+    unsigned cores = uv_available_parallelism();
+    return cores < MAX_WORKERS ? cores : MAX_WORKERS;
+}
+
+static uint32_t gateway_capacity(const struct conf *conf) {
+    int64_t max = conf->gateway.max_calls;
+    return max > 0 && max < MAX_SESSIONS ? (uint32_t)max : MAX_SESSIONS;
+}
+
+static int start_workers(struct gateway *gateway, struct err_text *err) {
+    const struct conf *conf = gateway_conf(gateway);
+    size_t count = gateway_workers(conf);
+    for (size_t i = 0; i < count; i++) {
+        const struct media_worker_config config = {
+            .index = (unsigned)i,
+            .capacity = gateway_capacity(conf),
+            .conf = conf,
+            .cert = gateway->cert,
+            .sctp = gateway->sctp,
+            .tls = gateway->tls,
+            .ctl = gateway->mailbox,
+        };
+        int rc = media_worker_start(&gateway->workers[i], &config);
+        if (rc)
+            return err_set(err, rc, "worker %zu does not start (%s)", i, err_name(rc));
+        gateway->worker_count++;
+    }
+    return 0;
+}
+
+static int start_media(struct gateway *gateway, struct err_text *err) {
+    const struct conf *conf = gateway_conf(gateway);
+    int rc = cert_new(&gateway->cert);
+    if (rc)
+        return err_set(err, rc, "the DTLS certificate cannot be made (%s)", err_name(rc));
+    rc = wsc_tls_new(&gateway->tls, conf->agent.ca_file);
+    if (rc)
+        return err_set(err, rc, "Agent.CaFile: \"%s\" cannot be used (%s): name a PEM file of certificates",
+                       conf->agent.ca_file, err_name(rc));
+    rc = sctp_hub_new(&gateway->sctp, gateway->loop);
+    if (!rc)
+        rc = mailbox_new(&gateway->mailbox, gateway->loop, CTL_MAILBOX, on_mail, gateway);
+    if (rc)
+        return err_set(err, rc, "the control thread does not start (%s)", err_name(rc));
+    return start_workers(gateway, err);
+}
+
+static int start_sessions(struct gateway *gateway) {
+    const struct conf *conf = gateway_conf(gateway);
+    int rc = auth_new(&gateway->auth, conf->gateway.session_token_secret);
+    if (rc)
+        return rc;
+    const struct sessions_config config = {
+        .loop = gateway->loop,
+        .auth = gateway->auth,
+        .workers = gateway->workers,
+        .worker_count = gateway->worker_count,
+        .capacity = gateway_capacity(conf),
+        .public_url = conf->gateway.public_url,
+        .on_idle = on_idle,
+        .arg = gateway,
+    };
+    rc = sessions_new(&gateway->sessions, &config);
+    if (rc)
+        return rc;
+    sessions_set_ice_servers(gateway->sessions, on_ice_servers_json(gateway));
+    struct browser_events events;
+    sessions_browser_events(gateway->sessions, &events);
+    return browser_new(&gateway->browser, gateway->auth, &events);
+}
+
+static int start_desk(struct gateway *gateway) {
+    int rc = httpc_new(&gateway->httpc, gateway->loop);
+    if (rc)
+        return rc;
+    const struct api_events events = {
+        .on_admit = on_admit,
+        .on_release = on_release,
+        .on_session = on_session,
+        .ice_servers_json = on_ice_servers_json,
+        .arg = gateway,
+    };
+    return api_new(&gateway->api, gateway_conf(gateway), gateway->httpc, &events);
+}
+
+static int start_echo(struct gateway *gateway, struct err_text *err) {
+    const struct conf *conf = gateway_conf(gateway);
+    if (strcmp(conf->agent.builtin, "echo") != 0)
+        return 0;
+    const struct agent_format format = {conf->agent.encoding, conf->agent.sample_rate_hz,
+                                        conf->agent.frame_ms};
+    return echo_agent_new(&gateway->echo, gateway->loop, &format, err);
+}
+
+static int start_http(struct gateway *gateway, struct err_text *err) {
+    const struct conf *conf = gateway_conf(gateway);
+    gateway->doors = (struct doors){.sessions = gateway->sessions,
+                                    .admin_token = conf->gateway.admin_token,
+                                    .on_drain = on_drain_asked,
+                                    .arg = gateway};
+    api_routes(gateway->api, gateway->routes);
+    pages_routes(gateway->routes + API_ROUTES);
+    doors_routes(&gateway->doors, gateway->routes + API_ROUTES + PAGES_ROUTES);
+    browser_route(gateway->browser, &gateway->ws_routes[0]);
+    const struct http_config config = {
+        .loop = gateway->loop,
+        .listen = conf->gateway.http_listen,
+        .tls_certificate = conf->gateway.tls_certificate,
+        .tls_key = conf->gateway.tls_key,
+        .allowed_origins = (const char *const *)conf->allowed_origins.items,
+        .allowed_origin_count = conf->allowed_origins.count,
+        .known_proxies = (const char *const *)conf->forwarded_headers.known_proxies.items,
+        .known_proxy_count = conf->forwarded_headers.known_proxies.count,
+        .known_networks = (const char *const *)conf->forwarded_headers.known_networks.items,
+        .known_network_count = conf->forwarded_headers.known_networks.count,
+        .max_body = MAX_BODY_BYTES,
+        .routes = gateway->routes,
+        .route_count = ROUTES,
+        .ws_routes = gateway->ws_routes,
+        .ws_route_count = 1,
+    };
+    return http_server_new(&gateway->http, &config, err);
+}
+
+static int start_all(struct gateway *gateway, struct err_text *err) {
+    int rc = start_media(gateway, err);
+    if (rc)
+        return rc;
+    rc = start_sessions(gateway);
+    if (!rc)
+        rc = start_desk(gateway);
+    if (rc)
+        return err_set(err, rc, "the session desk does not start (%s)", err_name(rc));
+    rc = start_echo(gateway, err);
+    if (!rc)
+        rc = start_http(gateway, err);
+    if (rc)
+        return rc;
+    return ice_servers_resolve(&gateway->ice_servers, gateway->loop, gateway_conf(gateway), on_ice_resolved,
+                               gateway);
+}
+
+int gateway_start(struct gateway **out, uv_loop_t *loop, struct conf *conf, struct err_text *err) {
+    struct gateway *gateway = calloc(1, sizeof *gateway);
+    if (!gateway)
+        return err_set(err, -ENOMEM, "out of memory");
+    gateway->loop = loop;
+    gateway->confs[gateway->conf_count++] = conf;
+    *out = gateway;
+    int rc = uv_timer_init(loop, &gateway->timer);
+    gateway->timer.data = gateway;
+    return rc ? rc : start_all(gateway, err);
+}
+
+uint16_t gateway_http_port(const struct gateway *gateway) {
+    return http_server_port(gateway->http);
+}
+
+void gateway_reload(struct gateway *gateway, struct conf *conf) {
+    if (gateway->conf_count == MAX_CONFS) {
+        log_error(NULL, "gateway", "reloaded %d times: restart to take the new configuration", MAX_CONFS);
+        conf_free(conf);
+        return;
+    }
+    conf_restart_needed(gateway_conf(gateway), conf, stderr);
+    gateway->confs[gateway->conf_count++] = conf;
+    enum log_level level;
+    if (log_level_parse(conf->log_level, &level) == 0)
+        log_set_level(level);
+    api_set_conf(gateway->api, conf);
+    sessions_set_ice_servers(gateway->sessions, on_ice_servers_json(gateway));
+    for (size_t i = 0; i < gateway->worker_count; i++)
+        media_worker_set_conf(gateway->workers[i], conf);
+    ice_servers_close(gateway->ice_servers);
+    gateway->ice_servers = NULL;
+    int rc = ice_servers_resolve(&gateway->ice_servers, gateway->loop, conf, on_ice_resolved, gateway);
+    log_info(NULL, "gateway", "configuration reloaded%s",
+             rc ? ", but WebRtc.IceServers cannot be resolved" : "");
+}
+
+void gateway_free(struct gateway *gateway) {
+    api_free(gateway->api);
+    browser_free(gateway->browser);
+    sessions_free(gateway->sessions);
+    auth_free(gateway->auth);
+    mailbox_free(gateway->mailbox);
+    wsc_tls_free(gateway->tls);
+    cert_free(gateway->cert);
+    free(gateway->ice_json);
+    for (size_t i = 0; i < gateway->conf_count; i++)
+        conf_free(gateway->confs[i]);
+    free(gateway);
+}
