@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every key there is, in the order of the file. Each belongs to the key its path begins with.
+#include "gateway/core/conf_impl.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define AT(field) offsetof(struct conf, field)
+#define CAMPAIGN(field) offsetof(struct conf_campaign, field)
+#define ICE(field) offsetof(struct conf_ice_server, field)
+
+static const struct conf_elements campaigns = {.count_offset = AT(platform.campaign_count),
+                                               .size = sizeof(struct conf_campaign),
+                                               .name_offset = CAMPAIGN(id)};
+static const struct conf_elements headers = {.count_offset = AT(agent.header_count),
+                                             .size = sizeof(struct conf_header),
+                                             .name_offset = offsetof(struct conf_header, name),
+                                             .value_offset = offsetof(struct conf_header, value)};
+static const struct conf_elements ice_servers = {.count_offset = AT(webrtc.ice_server_count),
+                                                 .size = sizeof(struct conf_ice_server)};
+static const char *const role_names[] = {"middleware", "proxy", "media", NULL};
+static const char *const encoding_names[] = {"PCM", "MULAW", "ALAW", "G722", "OPUS", NULL};
+static const int64_t rates[] = {8000, 16000, 24000, 48000, 0};
+static const int64_t frames[] = {10, 20, 40, 60, 0};
+
+enum { A_MILLION = 1000000, PORT_MAX = 65535 };
+
+const struct conf_key conf_keys[] = {
+    {"Logging", CONF_SECTION, .help = "What is written to stderr"},
+    {"Logging.LogLevel", CONF_SECTION, CONF_OPEN, .help = "Levels; only Default counts here"},
+    {"Logging.LogLevel.Default", CONF_STRING, 0, AT(log_level), "Information",
+     .help = "Trace, Debug, Information, Warning, Error or Critical"},
+    {"AllowedHosts", CONF_STRING, 0, AT(allowed_hosts), "*", .help = "Kept for compatibility"},
+    {"AllowedOrigins", CONF_STRINGS, CONF_RESTART, AT(allowed_origins), .help = "Web origins that may call"},
+    {"ForwardedHeaders", CONF_SECTION, .help = "Whose X-Forwarded-For is believed"},
+    {"ForwardedHeaders.KnownProxies", CONF_STRINGS, CONF_RESTART, AT(forwarded_headers.known_proxies),
+     .help = "Addresses of trusted proxies"},
+    {"ForwardedHeaders.KnownNetworks", CONF_STRINGS, CONF_RESTART, AT(forwarded_headers.known_networks),
+     .help = "Networks of trusted proxies, as 10.0.0.0/8"},
+    {"RedisConnectionString", CONF_STRING, CONF_SECRET | CONF_RESTART, AT(redis_connection_string),
+     .help = "host:port,password=...; empty starts a private Redis"},
+
+    {"VoiceAiPlatform", CONF_SECTION, .help = "The voice agent platform"},
+    {"VoiceAiPlatform.ApiSecretToken", CONF_STRING, CONF_SECRET, AT(platform.api_secret_token),
+     .help = "Sent as Authorization: Token"},
+    {"VoiceAiPlatform.BaseUrl", CONF_STRING, 0, AT(platform.base_url),
+     .help = "As https://app.iqra.bot/api/v1/"},
+    {"VoiceAiPlatform.Campaigns", CONF_MAP, 0, AT(platform.campaigns), .elements = &campaigns,
+     .help = "Campaigns a page may ask for, by id"},
+    {"VoiceAiPlatform.Campaigns.*.BusinessId", CONF_STRING, CONF_NUMBER_OK, CAMPAIGN(business_id),
+     .help = "The platform's business"},
+    {"VoiceAiPlatform.Campaigns.*.WebCampaignId", CONF_STRING, CONF_NUMBER_OK, CAMPAIGN(web_campaign_id),
+     .help = "The platform's web campaign"},
+    {"VoiceAiPlatform.Campaigns.*.AllowedRegionIds", CONF_STRINGS, 0, CAMPAIGN(allowed_region_ids),
+     .help = "Regions a page may ask for"},
+
+    {"IpApi", CONF_SECTION, .help = "Reputation of addresses (ipapi.is)"},
+    {"IpApi.ApiKey", CONF_STRING, CONF_SECRET, AT(ip_api.api_key), .help = "Its key"},
+    {"IpApi.BaseUrl", CONF_STRING, 0, AT(ip_api.base_url), "https://api.ipapi.is/", .help = "Its address"},
+    {"IpApi.FailOpen", CONF_BOOL, 0, AT(ip_api.fail_open), .help = "Admit when it does not answer"},
+
+    {"Security", CONF_SECTION, .help = "Limits per client address"},
+    {"Security.RateLimitHourly", CONF_INT, 0, AT(security.rate_limit_hourly), .max = A_MILLION,
+     .help = "Sessions an hour, 0 = no limit"},
+    {"Security.RateLimitDaily", CONF_INT, 0, AT(security.rate_limit_daily), .max = A_MILLION,
+     .help = "Sessions a day, 0 = no limit"},
+    {"Security.RateLimitConcurrency", CONF_INT, 0, AT(security.rate_limit_concurrency), .max = A_MILLION,
+     .help = "Sessions at once, 0 = no limit"},
+    {"Security.EnableIpApiCheck", CONF_BOOL, 0, AT(security.enable_ip_api_check), .help = "Ask IpApi"},
+    {"Security.EnableIpApiCache", CONF_BOOL, 0, AT(security.enable_ip_api_cache), .help = "Keep its answers"},
+    {"Security.IpApiCacheDurationDays", CONF_INT, 0, AT(security.ip_api_cache_duration_days), "14",
+     .max = 3650, .help = "Days its answers are kept"},
+    {"Security.WebhookApiToken", CONF_STRING, CONF_SECRET, AT(security.webhook_api_token),
+     .help = "X-Api-Token of the session-ended webhook; empty refuses it"},
+    {"Security.BlockVpn", CONF_BOOL, 0, AT(security.block_vpn), .help = "Refuse VPN addresses"},
+    {"Security.BlockProxy", CONF_BOOL, 0, AT(security.block_proxy), .help = "Refuse proxy addresses"},
+    {"Security.BlockDatacenter", CONF_BOOL, 0, AT(security.block_datacenter), .help = "Refuse data centres"},
+    {"Security.BlockTor", CONF_BOOL, 0, AT(security.block_tor), "true", .help = "Refuse Tor exits"},
+    {"Security.BlockAbuser", CONF_BOOL, 0, AT(security.block_abuser), .help = "Refuse known abusers"},
+
+    {"Gateway", CONF_SECTION, .help = "This node"},
+    {"Gateway.NodeId", CONF_STRING, CONF_RESTART, AT(gateway.node_id), "node-1", .help = "Its name, unique"},
+    {"Gateway.RegionId", CONF_STRING, CONF_RESTART, AT(gateway.region_id), .help = "Its region"},
+    {"Gateway.Roles", CONF_ROLES, CONF_RESTART, AT(gateway.roles), "middleware,proxy,media",
+     .names = role_names, .help = "Any of middleware, proxy, media"},
+    {"Gateway.HttpListen", CONF_STRING, CONF_RESTART, AT(gateway.http_listen), "0.0.0.0:8080",
+     .help = "host:port or [v6]:port"},
+    {"Gateway.PublicUrl", CONF_STRING, 0, AT(gateway.public_url),
+     .help = "ws(s):// or http(s):// address handed to browsers; empty takes the request's Host"},
+    {"Gateway.PublicAddress", CONF_STRING, CONF_RESTART, AT(gateway.public_address),
+     .help = "Media address behind 1:1 NAT"},
+    {"Gateway.TlsCertificate", CONF_STRING, CONF_RESTART, AT(gateway.tls_certificate), .help = "PEM chain"},
+    {"Gateway.TlsKey", CONF_STRING, CONF_RESTART, AT(gateway.tls_key), .help = "PEM key"},
+    {"Gateway.Workers", CONF_INT, CONF_RESTART, AT(gateway.workers), .max = 256,
+     .help = "Media threads, 0 = one per core"},
+    {"Gateway.MaxCalls", CONF_INT, CONF_RESTART, AT(gateway.max_calls), .max = A_MILLION,
+     .help = "Calls at once, 0 = no limit"},
+    {"Gateway.DrainSeconds", CONF_INT, 0, AT(gateway.drain_seconds), "300", .max = 86400,
+     .help = "Seconds calls may go on after SIGTERM"},
+    {"Gateway.SessionTokenSecret", CONF_STRING, CONF_SECRET | CONF_RESTART, AT(gateway.session_token_secret),
+     .help = "Signs session tokens; empty = random at each start"},
+    {"Gateway.AdminToken", CONF_STRING, CONF_SECRET, AT(gateway.admin_token),
+     .help = "Empty turns /api/admin off"},
+
+    {"Agent", CONF_SECTION, .help = "The socket to the voice agent"},
+    {"Agent.Url", CONF_STRING, CONF_HAS_QUERY, AT(agent.url),
+     .help = "Fixed agent; empty = ask the platform"},
+    {"Agent.Builtin", CONF_STRING, CONF_RESTART, AT(agent.builtin), .help = "\"echo\" for the demo agent"},
+    {"Agent.Dialect", CONF_STRING, 0, AT(agent.dialect), "iqra", .help = "\"iqra\""},
+    {"Agent.Encoding", CONF_CHOICE, 0, AT(agent.encoding), "PCM", .names = encoding_names,
+     .help = "What its socket carries"},
+    {"Agent.SampleRate", CONF_U32, 0, AT(agent.sample_rate_hz), "16000", .allowed = rates, .help = "Hz"},
+    {"Agent.FrameMs", CONF_U32, 0, AT(agent.frame_ms), "20", .allowed = frames,
+     .help = "Milliseconds a frame"},
+    {"Agent.Headers", CONF_STRING_MAP, CONF_SECRET, AT(agent.headers), .elements = &headers,
+     .help = "Sent with its handshake"},
+    {"Agent.ConnectTimeoutMs", CONF_INT, 0, AT(agent.connect_timeout_ms), "5000", .min = 100, .max = 60000,
+     .help = "Milliseconds"},
+    {"Agent.CaFile", CONF_STRING, CONF_RESTART, AT(agent.ca_file),
+     .help = "PEM trust anchors beside the system's"},
+
+    {"WebRtc", CONF_SECTION, .help = "Browsers"},
+    {"WebRtc.IceServers", CONF_LIST, 0, AT(webrtc.ice_servers), .elements = &ice_servers,
+     .help = "As in RTCPeerConnection"},
+    {"WebRtc.IceServers.[].urls", CONF_STRINGS, CONF_ONE_OK, ICE(urls), .help = "stun:, turn: or turns:"},
+    {"WebRtc.IceServers.[].username", CONF_STRING, 0, ICE(username), .help = "For TURN"},
+    {"WebRtc.IceServers.[].credential", CONF_STRING, CONF_SECRET, ICE(credential), .help = "For TURN"},
+    {"WebRtc.UdpPorts", CONF_RANGE, CONF_RESTART, AT(webrtc.udp_ports), "20000-29999", .help = "min-max"},
+    {"WebRtc.TurnSecret", CONF_STRING, CONF_SECRET, AT(webrtc.turn_secret),
+     .help = "Shared with coturn; mints credentials"},
+
+    {"Sip", CONF_SECTION, CONF_UNKEPT, .help = "Telephones"},
+    {"Sip.ProxyListen", CONF_STRINGS, CONF_UNKEPT, .help = "udp:host:port, tcp:, tls:"},
+    {"Sip.MediaListen", CONF_STRINGS, CONF_UNKEPT, .help = "udp:host:port, tcp:, tls:"},
+    {"Sip.TlsCertificate", CONF_STRING, CONF_UNKEPT, .help = "PEM chain"},
+    {"Sip.TlsKey", CONF_STRING, CONF_UNKEPT, .help = "PEM key"},
+    {"Sip.RtpPorts", CONF_RANGE, CONF_UNKEPT, .help = "min-max"},
+    {"Sip.Codecs", CONF_STRINGS, CONF_UNKEPT, .help = "PCMU, PCMA, G722, OPUS"},
+    {"Sip.AcceptDirect", CONF_BOOL, CONF_UNKEPT, .help = "Take calls no proxy announced"},
+
+    {"Queue", CONF_SECTION, .help = "Waiting sessions"},
+    {"Queue.MaxLength", CONF_INT, 0, AT(queue.max_length), "1000", .max = A_MILLION, .help = "Sessions"},
+
+    {"Businesses", CONF_MAP, CONF_UNKEPT, .help = "Owners of numbers, by id"},
+    {"Businesses.*.Active", CONF_BOOL, CONF_UNKEPT, .help = "Takes calls"},
+    {"Businesses.*.Admin", CONF_BOOL, CONF_UNKEPT, .help = "May use development servers"},
+    {"Businesses.*.MaxConcurrentCalls", CONF_INT, CONF_UNKEPT, .max = A_MILLION, .help = "Calls at once"},
+    {"Businesses.*.Numbers", CONF_MAP, CONF_UNKEPT, .help = "Its numbers, by id"},
+    {"Businesses.*.Numbers.*.Number", CONF_STRING, CONF_UNKEPT, .help = "E.164"},
+    {"Businesses.*.Numbers.*.Provider", CONF_STRING, CONF_UNKEPT, .help = "SIP"},
+    {"Businesses.*.Numbers.*.RouteId", CONF_STRING, CONF_UNKEPT | CONF_NUMBER_OK, .help = "Route"},
+    {"Businesses.*.Numbers.*.RegionId", CONF_STRING, CONF_UNKEPT, .help = "Region"},
+    {"Businesses.*.Numbers.*.CampaignId", CONF_STRING, CONF_UNKEPT | CONF_NUMBER_OK, .help = "Campaign"},
+    {"Businesses.*.Numbers.*.AllowedSourceIps", CONF_STRINGS, CONF_UNKEPT, .help = "Addresses and networks"},
+
+    {"Regions", CONF_MAP, CONF_UNKEPT, .help = "Regions and their servers, by id"},
+    {"Regions.*.Enabled", CONF_BOOL, CONF_UNKEPT, .help = "Takes calls"},
+    {"Regions.*.Servers", CONF_MAP, CONF_UNKEPT, .help = "Its servers, by id"},
+    {"Regions.*.Servers.*.Endpoint", CONF_STRING, CONF_UNKEPT, .help = "Address"},
+    {"Regions.*.Servers.*.SipPort", CONF_INT, CONF_UNKEPT, .min = 1, .max = PORT_MAX, .help = "Port"},
+    {"Regions.*.Servers.*.Enabled", CONF_BOOL, CONF_UNKEPT, .help = "Takes calls"},
+    {"Regions.*.Servers.*.Development", CONF_BOOL, CONF_UNKEPT, .help = "For admins only"},
+};
+const size_t conf_key_count = sizeof conf_keys / sizeof conf_keys[0];
+
+const char *conf_key_leaf(const struct conf_key *key) {
+    const char *dot = strrchr(key->path, '.');
+    return dot ? dot + 1 : key->path;
+}
+
+static bool key_is_below(const struct conf_key *key, const char *parent) {
+    size_t len = strlen(parent);
+    const char *leaf = conf_key_leaf(key);
+    if (!len)
+        return leaf == key->path;
+    return leaf == key->path + len + 1 && strncmp(key->path, parent, len) == 0;
+}
+
+const struct conf_key *conf_key_child(const char *parent, size_t n) {
+    for (size_t i = 0; i < conf_key_count; i++) {
+        if (key_is_below(&conf_keys[i], parent) && n-- == 0)
+            return &conf_keys[i];
+    }
+    return NULL;
+}
+
+const struct conf_key *conf_key_find(const char *parent, const char *name) {
+    for (size_t i = 0; i < conf_key_count; i++) {
+        if (key_is_below(&conf_keys[i], parent) && strcasecmp(conf_key_leaf(&conf_keys[i]), name) == 0)
+            return &conf_keys[i];
+    }
+    return NULL;
+}
