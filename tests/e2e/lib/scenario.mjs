@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps every browser test shares.
+import assert from 'node:assert/strict';
+import { startAgent } from '../../sim/agent.mjs';
+import { startPlatform } from '../../sim/platform.mjs';
+import { toneShare } from '../../sim/signal.mjs';
+import { openCallPage } from './browser.mjs';
+import { Gateway, merge, until } from './gateway.mjs';
+
+export const HOST = process.env.E2E_ADDRESS ?? '127.0.0.1';
+
+// Gateway, platform and agent, wired as in production: the platform hands out the agent's URL.
+export async function startHouse({ agent: agentOptions = {}, config = {}, platformOptions = {} } = {}) {
+  const agent = await startAgent({ ...agentOptions });
+  const platform = await startPlatform({ agentUrl: agent.url, ...platformOptions });
+  const gateway = await Gateway.start(
+    merge({ Agent: { Builtin: '' }, VoiceAiPlatform: { BaseUrl: platform.baseUrl, ApiSecretToken: 'platform-secret' } }, config),
+  );
+  const stop = async () => {
+    await gateway.stop();
+    await agent.close();
+    await platform.close();
+  };
+  return { agent, platform, gateway, stop };
+}
+
+export const startCall = (page, values) => page.evaluate((v) => { window.call.start(v); }, values);
+export const stopCall = (page) => page.evaluate(() => { window.call.stop(); });
+export const callStates = (page) => page.evaluate(() => window.callStates.map((s) => s.state ?? JSON.stringify(s)));
+export const hear = (page) => page.evaluate(() => window.testHear());
+export const stats = (page) => page.evaluate(() => window.testStats());
+
+export async function connect(page, { timeoutMs = 20000 } = {}) {
+  await startCall(page);
+  await until(async () => {
+    const states = await callStates(page);
+    const last = states[states.length - 1] ?? '';
+    if (/error/i.test(last)) throw new Error(`the call failed: ${states.join(' ')}`);
+    return last === 'CONNECTED';
+  }, 'the page to be connected', timeoutMs);
+}
+
+// The page plays `hz`, within one bin of the analyser.
+export const hears = (page, hz, timeoutMs = 10000) =>
+  until(async () => {
+    const heard = await hear(page);
+    return heard.db > -60 && Math.abs(heard.hz - hz) < 30;
+  }, `${hz} Hz in the page`, timeoutMs);
+
+// The agent hears mostly `hz` in its last 500 ms.
+export const agentHears = (call, hz, timeoutMs = 10000) =>
+  until(() => {
+    const samples = call.lastSamples(500);
+    return samples.length > call.rateHz / 4 && toneShare(samples, call.rateHz, hz) > 0.8;
+  }, `${hz} Hz at the agent`, timeoutMs);
+
+// One whole call: tones recognised at both ends, text both ways, statistics, hang-up from the page.
+export async function wholeCall(browser, house, { micHz, widget = {}, base } = {}) {
+  const { agent, gateway } = house;
+  const before = agent.calls.length;
+  const page = await openCallPage(browser, gateway, { widget, base });
+  await connect(page);
+  const call = await until(() => agent.calls[before], 'the agent to be called');
+  await agentHears(call, micHz);
+  call.sayTone(1000, 3000);
+  await hears(page, 1000);
+  await until(async () => (await page.evaluate(() => window.callMessages)).some((m) => /Backend connected/.test(m)), 'the greeting text');
+  await page.evaluate(() => { window.call.sendText('hello agent'); });
+  await until(() => call.texts.includes('hello agent'), 'text at the agent');
+  call.sendText('hello browser');
+  await until(async () => (await page.evaluate(() => window.callMessages)).includes('hello browser'), 'text in the page');
+  const seen = await stats(page);
+  assert.ok(seen.in.packets > 50, `packets in: ${seen.in.packets}`);
+  assert.ok(seen.out.packets > 50, `packets out: ${seen.out.packets}`);
+  await stopCall(page);
+  await until(() => call.closed, 'the agent to be hung up', 2000);
+  assert.equal(call.closeCode, 1000);
+  await until(async () => (await gateway.metric('iqra_calls')) === 0, 'the call to be gone', 3000);
+  assert.deepEqual(page.testErrors ?? [], []);
+  await page.close();
+  return { call, seen };
+}
+
+// Frames of exactly `bytes`, one every `frameMs` on average, over the call's whole life.
+export function assertSteady(call, { bytes, frameMs, fromIndex = 0 }) {
+  const frames = call.frames.slice(fromIndex);
+  assert.ok(frames.length > 20, `only ${frames.length} frames`);
+  assert.deepEqual([...new Set(frames.map((f) => f.len))], [bytes], 'every frame has the same size');
+  const span = frames[frames.length - 1].at - frames[0].at;
+  const expected = span / frameMs + 1;
+  assert.ok(Math.abs(frames.length - expected) <= Math.max(3, expected * 0.01), `${frames.length} frames in ${span.toFixed(0)} ms, expected ${expected.toFixed(1)}`);
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// A voice agent that cannot be had here: a WebSocket server speaking the iqra dialect (binary = audio in the agreed
+// encoding, text = chat). It records what it hears and says what a test asks for, in any chunk size.
+import { once } from 'node:events';
+import http from 'node:http';
+import { WebSocketServer } from 'ws';
+import { pcmSamples, tone } from './signal.mjs';
+
+export class AgentCall {
+  constructor(ws, request, { rateHz }) {
+    this.ws = ws;
+    this.path = request.url;
+    this.headers = request.headers;
+    this.rateHz = rateHz;
+    this.frames = []; // {at: ms, len: bytes}
+    this.audio = []; // the last frames' buffers
+    this.texts = [];
+    this.closed = false;
+    this.closeCode = undefined;
+    ws.on('message', (data, binary) => (binary ? this.hear(data) : this.texts.push(data.toString())));
+    ws.on('close', (code) => {
+      this.closed = true;
+      this.closeCode = code;
+      this.closedAt = performance.now();
+      clearInterval(this.speaking);
+    });
+    ws.on('error', () => {});
+  }
+
+  hear(data) {
+    this.frames.push({ at: performance.now(), len: data.length });
+    this.audio.push(data);
+    if (this.audio.length > 500) this.audio.shift();
+  }
+
+  // The last `ms` of what was heard, as samples (PCM only).
+  lastSamples(ms) {
+    const bytes = Math.round((this.rateHz * ms) / 1000) * 2;
+    const all = Buffer.concat(this.audio);
+    return pcmSamples(all.subarray(Math.max(0, all.length - bytes)));
+  }
+
+  say(bytes) {
+    if (!this.closed) this.ws.send(bytes, { binary: true });
+  }
+
+  // A tone: 'burst' in one message, or in messages of `chunkBytes` each `everyMs`.
+  sayTone(freqHz, ms, { pattern = 'burst', chunkBytes = 640, everyMs = 20, fragments = false } = {}) {
+    const pcm = tone(this.rateHz, freqHz, ms);
+    if (pattern === 'burst') {
+      this.say(pcm);
+      return;
+    }
+    let at = 0;
+    clearInterval(this.speaking);
+    this.speaking = setInterval(() => {
+      if (this.closed || at >= pcm.length) {
+        clearInterval(this.speaking);
+        return;
+      }
+      const chunk = pcm.subarray(at, at + chunkBytes);
+      at += chunkBytes;
+      if (fragments && chunk.length > 1) {
+        this.ws.send(chunk.subarray(0, 1), { binary: true, fin: false });
+        this.ws.send(chunk.subarray(1), { binary: true, fin: true });
+      } else this.say(chunk);
+    }, everyMs);
+  }
+
+  sendText(text) {
+    this.ws.send(text);
+  }
+
+  hangUp(code = 1000) {
+    this.ws.close(code);
+  }
+
+  // Dies without a close frame.
+  kill() {
+    this.ws._socket.destroy();
+  }
+}
+
+// fault: undefined | 'hang' (never answers the upgrade) | 'status404' | 'close' (closes at once)
+export async function startAgent({ host = '127.0.0.1', port = 0, rateHz = 16000, fault, onCall } = {}) {
+  const calls = [];
+  const held = new Set();
+  const server = http.createServer();
+  const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+  const agent = { calls, fault, server };
+  server.on('upgrade', (request, socket, head) => {
+    held.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => held.delete(socket));
+    if (agent.fault === 'hang') return;
+    if (agent.fault === 'status404') {
+      socket.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+      return;
+    }
+    wss.handleUpgrade(request, socket, head, (ws) => {
+      const call = new AgentCall(ws, request, { rateHz });
+      calls.push(call);
+      if (agent.fault === 'close') ws.close(1011, 'no');
+      else onCall?.(call);
+    });
+  });
+  server.listen(port, host);
+  await once(server, 'listening');
+  agent.url = `ws://${host.includes(':') ? `[${host}]` : host}:${server.address().port}/agent`;
+  agent.close = async () => {
+    for (const socket of held) socket.destroy();
+    wss.close();
+    server.close();
+    await once(server, 'close');
+  };
+  return agent;
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tones in and out of 16-bit PCM, for the fakes and the checks on what they heard.
+
+// s16le samples of a sine.
+export function tone(rateHz, freqHz, ms, amplitude = 8000) {
+  const n = Math.round((rateHz * ms) / 1000);
+  const out = Buffer.alloc(n * 2);
+  for (let i = 0; i < n; i++) out.writeInt16LE(Math.round(amplitude * Math.sin((2 * Math.PI * freqHz * i) / rateHz)), i * 2);
+  return out;
+}
+
+// The share of a signal's energy at one frequency, 0 to 1 (Goertzel over the whole buffer).
+export function toneShare(samples, rateHz, freqHz) {
+  const w = (2 * Math.PI * freqHz) / rateHz;
+  const c = 2 * Math.cos(w);
+  let s1 = 0;
+  let s2 = 0;
+  let energy = 0;
+  for (const x of samples) {
+    const s0 = x + c * s1 - s2;
+    s2 = s1;
+    s1 = s0;
+    energy += x * x;
+  }
+  if (energy === 0) return 0;
+  const power = s1 * s1 + s2 * s2 - c * s1 * s2;
+  return (2 * power) / (samples.length * energy);
+}
+
+export function rms(samples) {
+  let energy = 0;
+  for (const x of samples) energy += x * x;
+  return samples.length ? Math.sqrt(energy / samples.length) : 0;
+}
+
+export function pcmSamples(buffer) {
+  const out = new Int16Array(Math.floor(buffer.length / 2));
+  for (let i = 0; i < out.length; i++) out[i] = buffer.readInt16LE(i * 2);
+  return out;
+}
+
+// A mono 16-bit WAV file, as Chromium's fake microphone reads it.
+export function wav(rateHz, pcm) {
+  const head = Buffer.alloc(44);
+  head.write('RIFF', 0);
+  head.writeUInt32LE(36 + pcm.length, 4);
+  head.write('WAVEfmt ', 8);
+  head.writeUInt32LE(16, 16);
+  head.writeUInt16LE(1, 20);
+  head.writeUInt16LE(1, 22);
+  head.writeUInt32LE(rateHz, 24);
+  head.writeUInt32LE(rateHz * 2, 28);
+  head.writeUInt16LE(2, 32);
+  head.writeUInt16LE(16, 34);
+  head.write('data', 36);
+  head.writeUInt32LE(pcm.length, 40);
+  return Buffer.concat([head, pcm]);
+}
+
+// ITU-T G.711 expansion, for agents that speak it.
+export function mulawToPcm(bytes) {
+  const out = new Int16Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) {
+    const u = ~bytes[i] & 0xff;
+    const t = ((((u & 0x0f) << 3) + 0x84) << ((u & 0x70) >> 4)) - 0x84;
+    out[i] = u & 0x80 ? -t : t;
+  }
+  return out;
+}
