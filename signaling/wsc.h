@@ -50,7 +50,8 @@ struct wsc_events {
 
 // -EINVAL for an URL that is not ws:// or wss://. Everything later comes by on_end.
 int wsc_connect(struct wsc **out, const struct wsc_config *config, const struct wsc_events *events);
-// One whole message as one frame. No allocation in steady state. -EAGAIN (nothing queued), -ENOTCONN.
+// One whole message as one frame. No allocation in steady state. -EAGAIN (nothing queued), -ENOTCONN,
+// -EMSGSIZE when it is larger than send_limit_bytes.
 int wsc_send(struct wsc *ws, enum wsc_kind kind, const uint8_t *data, size_t len);
 void wsc_pause(struct wsc *ws, bool paused); // stops reading from the socket: TCP holds the agent back
 // Sends a close frame, waits up to 500 ms for the answer, frees. No event but on_closed follows.

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+//   wsc_connect -> stream (TCP, TLS) -> upgrade -> frames -> on_data          wsc_send -> header + mask ->
+//   stream
+//
+// States go only forward: dialling -> upgrading -> open -> [ended] -> [lingering] -> done.
+#include "signaling/wsc.h"
+
+#include "gateway/core/err.h"
+#include "gateway/core/log.h"
+#include "signaling/wsc_frame.h"
+#include "signaling/wsc_stream.h"
+#include "signaling/wsc_upgrade.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { CHUNK_BYTES = 4096, ENTROPY_BYTES = 256, LINGER_MS = 500, SEND_LIMIT_MIN = 16 * 1024 };
+
+enum wsc_state { WSC_DIALLING, WSC_UPGRADING, WSC_OPEN, WSC_ENDED, WSC_LINGERING, WSC_DONE };
+
+// Alive until the socket is open.
+struct handshake {
+    char accept[WSC_ACCEPT_LEN + 1];
+    bool protocol_offered;
+    char request[WSC_REQUEST_MAX];
+    size_t request_len;
+    char response[WSC_RESPONSE_MAX];
+    size_t response_len;
+};
+
+struct wsc {
+    enum wsc_state state;
+    struct wsc_events events;
+    struct wsc_stream *stream; // owns; frees itself before on_closed
+    uv_loop_t *loop;
+    uv_timer_t timer; // connect deadline, then pings, then the wait for the close frame
+    unsigned parts;   // of stream and timer, those not yet closed
+    bool paused;
+    bool close_sent;
+    bool lost;    // the stream failed
+    bool discard; // what comes is no WebSocket any more
+    uint32_t ping_interval_ms;
+    uint64_t heard_ms; // when the last byte came
+    size_t send_limit;
+    struct handshake *handshake; // owns
+    struct wsc_frames frames;
+    struct wsc_url url;
+    uint8_t entropy[ENTROPY_BYTES]; // for masks; drawn in bulk, used once
+    size_t entropy_at;
+    char call_id[80];
+};
+
+static void wsc_part_closed(struct wsc *ws) {
+    if (--ws->parts)
+        return;
+    if (ws->events.on_closed)
+        ws->events.on_closed(ws->events.arg);
+    free(ws->handshake);
+    free(ws);
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+    wsc_part_closed(handle->data);
+}
+
+static void wsc_finish(struct wsc *ws) {
+    if (ws->state == WSC_DONE)
+        return;
+    ws->state = WSC_DONE;
+    uv_close((uv_handle_t *)&ws->timer, on_timer_closed);
+    wsc_stream_close(ws->stream);
+}
+
+static void wsc_end(struct wsc *ws, unsigned code, const char *reason) {
+    if (ws->state >= WSC_ENDED)
+        return;
+    ws->state = WSC_ENDED;
+    uv_timer_stop(&ws->timer);
+    wsc_stream_pause(ws->stream, true);
+    log_debug(ws->call_id, "wsc", "ended: %u %s", code, reason);
+    ws->events.on_end(code, reason, ws->events.arg);
+}
+
+// ---- sending
+
+static int next_mask(struct wsc *ws, uint8_t mask[4]) {
+    if (ws->entropy_at == ENTROPY_BYTES) {
+        if (RAND_bytes(ws->entropy, ENTROPY_BYTES) != 1)
+            return -EIO;
+        ws->entropy_at = 0;
+    }
+    memcpy(mask, ws->entropy + ws->entropy_at, 4);
+    ws->entropy_at += 4;
+    return 0;
+}
+
+// The caller made sure of the room. Small frames leave in one write, header and all.
+static int send_frame(struct wsc *ws, enum wsc_opcode opcode, const uint8_t *data, size_t len) {
+    uint8_t chunk[CHUNK_BYTES], mask[4];
+    int err = next_mask(ws, mask);
+    if (err)
+        return err;
+    size_t used = wsc_frame_header(chunk, opcode, len, mask);
+    size_t done = 0;
+    do {
+        size_t n = len - done < CHUNK_BYTES - used ? len - done : CHUNK_BYTES - used;
+        if (n)
+            wsc_frame_mask(chunk + used, data + done, n, mask, done);
+        err = wsc_stream_write(ws->stream, chunk, used + n);
+        done += n;
+        used = 0;
+    } while (!err && done < len);
+    return err;
+}
+
+int wsc_send(struct wsc *ws, enum wsc_kind kind, const uint8_t *data, size_t len) {
+    if (ws->state != WSC_OPEN)
+        return -ENOTCONN;
+    if (len > ws->send_limit)
+        return -EMSGSIZE;
+    if (wsc_stream_room(ws->stream) < len + WSC_HEADER_MAX) {
+        wsc_stream_want_room(ws->stream);
+        return -EAGAIN;
+    }
+    return send_frame(ws, kind == WSC_TEXT ? WSC_OP_TEXT : WSC_OP_BINARY, data, len);
+}
+
+// Control frames may use the stream's reserve; one that does not even fit there is given up: a peer that
+// pings without reading gets no more pongs.
+static void send_control(struct wsc *ws, enum wsc_opcode opcode, const uint8_t *data, size_t len) {
+    send_frame(ws, opcode, data, len);
+}
+
+static void send_close(struct wsc *ws, unsigned code, const char *reason) {
+    uint8_t payload[WSC_CONTROL_MAX];
+    size_t len = 0;
+    if (ws->close_sent)
+        return;
+    ws->close_sent = true;
+    if (code != WSC_CLOSE_NONE && code != WSC_CLOSE_ABNORMAL) {
+        payload[0] = (uint8_t)(code >> 8);
+        payload[1] = (uint8_t)code;
+        len = 2;
+        size_t reason_len = reason ? strlen(reason) : 0;
+        if (reason_len <= WSC_CONTROL_MAX - 2) {
+            if (reason_len)
+                memcpy(payload + len, reason, reason_len);
+            len += reason_len;
+        }
+    }
+    send_control(ws, WSC_OP_CLOSE, payload, len);
+}
+
+// ---- receiving
+
+static void wsc_violated(struct wsc *ws, unsigned code, const char *reason) {
+    send_close(ws, code, reason);
+    ws->discard = true;
+    wsc_end(ws, code, reason);
+}
+
+static void peer_closed(struct wsc *ws, const struct wsc_piece *piece) {
+    char reason[WSC_CONTROL_MAX];
+    unsigned code = wsc_close_parse(piece->data, piece->len, reason);
+    send_close(ws, code, NULL);
+    if (ws->state == WSC_LINGERING)
+        wsc_finish(ws);
+    else
+        wsc_end(ws, code, *reason ? reason : code == WSC_CLOSE_PROTOCOL ? "close frame" : "");
+}
+
+static void take_piece(struct wsc *ws, const struct wsc_piece *piece) {
+    switch (piece->type) {
+    case WSC_PIECE_DATA:
+        if (ws->state == WSC_OPEN)
+            ws->events.on_data(piece->kind, piece->data, piece->len, piece->end, ws->events.arg);
+        break;
+    case WSC_PIECE_PING:
+        if (ws->state == WSC_OPEN)
+            send_control(ws, WSC_OP_PONG, piece->data, piece->len);
+        break;
+    case WSC_PIECE_CLOSE:
+        peer_closed(ws, piece);
+        break;
+    case WSC_PIECE_PONG:
+        break;
+    }
+}
+
+static void take_frames(struct wsc *ws, const uint8_t *data, size_t len) {
+    struct wsc_piece piece;
+    while (!ws->discard && (ws->state == WSC_OPEN || ws->state == WSC_LINGERING)) {
+        int got = wsc_frames_next(&ws->frames, &data, &len, &piece);
+        if (got == 0)
+            return;
+        if (got > 0)
+            take_piece(ws, &piece);
+        else if (ws->state == WSC_OPEN)
+            wsc_violated(ws, (unsigned)-got, ws->frames.error);
+        else
+            ws->discard = true;
+    }
+}
+
+static void on_timer(uv_timer_t *timer) {
+    struct wsc *ws = timer->data;
+    uint64_t silent_ms = uv_now(ws->loop) - ws->heard_ms;
+    char reason[96];
+    if (ws->state == WSC_LINGERING) {
+        wsc_finish(ws);
+    } else if (ws->state < WSC_OPEN) {
+        snprintf(reason, sizeof reason, "timed out %s",
+                 ws->state == WSC_UPGRADING ? "waiting for the HTTP answer" : wsc_stream_phase(ws->stream));
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, reason);
+    } else if (!ws->paused && silent_ms >= 2u * (uint64_t)ws->ping_interval_ms) {
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, "nothing heard for two pings");
+    } else {
+        send_control(ws, WSC_OP_PING, NULL, 0);
+    }
+}
+
+static void refused(struct wsc *ws, const struct wsc_upgrade *answer) {
+    char reason[128];
+    if (answer->status && answer->status != 101)
+        snprintf(reason, sizeof reason, "HTTP %u: %s", answer->status, answer->reason);
+    else
+        snprintf(reason, sizeof reason, "%s", answer->reason);
+    wsc_end(ws, WSC_CLOSE_ABNORMAL, reason);
+}
+
+// Where the answer ends in data[0..len), frames begin: the server may send both at once.
+static void take_answer(struct wsc *ws, const uint8_t *data, size_t len) {
+    struct handshake *hs = ws->handshake;
+    struct wsc_upgrade answer;
+    size_t before = hs->response_len;
+    size_t n = len < WSC_RESPONSE_MAX - before ? len : WSC_RESPONSE_MAX - before;
+    memcpy(hs->response + before, data, n);
+    hs->response_len += n;
+    int header_len =
+        wsc_upgrade_response(hs->response, hs->response_len, hs->accept, hs->protocol_offered, &answer);
+    if (header_len == 0)
+        return;
+    if (header_len < 0) {
+        refused(ws, &answer);
+        return;
+    }
+    free(ws->handshake);
+    ws->handshake = NULL;
+    ws->state = WSC_OPEN;
+    uv_timer_stop(&ws->timer);
+    if (ws->ping_interval_ms)
+        uv_timer_start(&ws->timer, on_timer, ws->ping_interval_ms, ws->ping_interval_ms);
+    size_t used = (size_t)header_len - before;
+    ws->events.on_open(ws->events.arg);
+    take_frames(ws, data + used, len - used);
+}
+
+// ---- the stream's events
+
+static void on_up(void *arg) {
+    struct wsc *ws = arg;
+    if (ws->state != WSC_DIALLING)
+        return;
+    ws->state = WSC_UPGRADING;
+    wsc_stream_write(ws->stream, (const uint8_t *)ws->handshake->request, ws->handshake->request_len);
+}
+
+static void on_bytes(const uint8_t *data, size_t len, void *arg) {
+    struct wsc *ws = arg;
+    ws->heard_ms = uv_now(ws->loop);
+    if (ws->state == WSC_UPGRADING)
+        take_answer(ws, data, len);
+    else
+        take_frames(ws, data, len);
+}
+
+static void on_room(void *arg) {
+    struct wsc *ws = arg;
+    if (ws->state == WSC_OPEN && ws->events.on_writable)
+        ws->events.on_writable(ws->events.arg);
+}
+
+static void on_fail(bool eof, const char *reason, void *arg) {
+    struct wsc *ws = arg;
+    ws->lost = true;
+    if (ws->state == WSC_LINGERING)
+        wsc_finish(ws);
+    else if (eof && ws->state < WSC_OPEN)
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, "closed at once, before the WebSocket was open");
+    else
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, eof ? "closed without a close frame" : reason);
+}
+
+static void on_stream_closed(void *arg) {
+    wsc_part_closed(arg);
+}
+
+// ---- the owner's calls
+
+static bool has_header(const struct wsc_config *config, const char *name) {
+    for (size_t i = 0; i < config->header_count; i++) {
+        if (config->headers[i].name && strcasecmp(config->headers[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int handshake_new(struct handshake **out, const struct wsc_config *config, const struct wsc_url *url) {
+    char key[WSC_KEY_LEN + 1];
+    struct handshake *hs = calloc(1, sizeof *hs);
+    if (!hs)
+        return -ENOMEM;
+    int len = wsc_upgrade_key(key, hs->accept);
+    if (len == 0)
+        len = wsc_upgrade_request(hs->request, sizeof hs->request, url, key, config->headers,
+                                  config->header_count);
+    if (len < 0) {
+        free(hs);
+        return len;
+    }
+    hs->request_len = (size_t)len;
+    hs->protocol_offered = has_header(config, "Sec-WebSocket-Protocol");
+    *out = hs;
+    return 0;
+}
+
+static void wsc_fill(struct wsc *ws, const struct wsc_config *config, const struct wsc_events *events) {
+    ws->events = *events;
+    ws->loop = config->loop;
+    ws->ping_interval_ms = config->ping_interval_ms;
+    ws->send_limit = config->send_limit_bytes < SEND_LIMIT_MIN ? SEND_LIMIT_MIN : config->send_limit_bytes;
+    ws->entropy_at = ENTROPY_BYTES;
+    snprintf(ws->call_id, sizeof ws->call_id, "%s", config->call_id ? config->call_id : "");
+    uv_update_time(config->loop); // the loop may have been busy: deadlines count from now
+    uv_timer_init(config->loop, &ws->timer);
+    ws->timer.data = ws;
+    ws->parts = 2;
+}
+
+int wsc_connect(struct wsc **out, const struct wsc_config *config, const struct wsc_events *events) {
+    struct wsc *ws = calloc(1, sizeof *ws);
+    if (!ws)
+        return -ENOMEM;
+    int err = wsc_url_parse(config->url, &ws->url);
+    if (!err && ws->url.secure && !config->tls)
+        err = -EINVAL;
+    if (!err)
+        err = handshake_new(&ws->handshake, config, &ws->url);
+    if (err)
+        goto out;
+    struct wsc_stream_config stream = {
+        .loop = config->loop,
+        .tls = config->tls,
+        .url = &ws->url,
+        .connect_timeout_ms = config->connect_timeout_ms,
+        .queue_bytes =
+            (config->send_limit_bytes < SEND_LIMIT_MIN ? SEND_LIMIT_MIN : config->send_limit_bytes) +
+            WSC_HEADER_MAX,
+    };
+    struct wsc_stream_events up = {on_up, on_bytes, on_room, on_fail, on_stream_closed, ws};
+    err = wsc_stream_open(&ws->stream, &stream, &up);
+    if (err)
+        goto out;
+    wsc_fill(ws, config, events);
+    if (config->connect_timeout_ms)
+        uv_timer_start(&ws->timer, on_timer, config->connect_timeout_ms, 0);
+    log_debug(ws->call_id, "wsc", "connecting to %s port %s%s", ws->url.host, ws->url.port,
+              ws->url.secure ? " with TLS" : "");
+    *out = ws;
+    return 0;
+
+out:
+    free(ws->handshake);
+    free(ws);
+    return err;
+}
+
+void wsc_pause(struct wsc *ws, bool paused) {
+    if (ws->state != WSC_OPEN || ws->paused == paused)
+        return;
+    ws->paused = paused;
+    ws->heard_ms = uv_now(ws->loop);
+    wsc_stream_pause(ws->stream, paused);
+}
+
+void wsc_close(struct wsc *ws, unsigned code, const char *reason) {
+    if (ws->state >= WSC_LINGERING)
+        return;
+    if (ws->state == WSC_OPEN)
+        send_close(ws, code, reason);
+    // Also after a violation: closing at once with bytes unread would reset the connection and eat our close
+    // frame.
+    bool linger = !ws->lost && (ws->state == WSC_OPEN || ws->discard);
+    if (!linger) {
+        wsc_finish(ws);
+        return;
+    }
+    ws->state = WSC_LINGERING;
+    wsc_stream_pause(ws->stream, false);
+    uv_timer_start(&ws->timer, on_timer, LINGER_MS, 0);
+}

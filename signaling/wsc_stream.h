@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bytes under the WebSocket client: resolve -> TCP to each address in turn -> TLS when asked -> read and
+// write.
+//
+//   write: uv_try_write, and what the kernel does not take into a ring that uv_write drains (no allocation
+//   per write) read : one buffer per stream, handed up as it fills
+//
+// One loop's thread.
+#ifndef IQ_SIGNALING_WSC_STREAM_H
+#define IQ_SIGNALING_WSC_STREAM_H
+
+#include "signaling/wsc_tls.h"
+
+struct wsc_stream;
+
+// wsc_stream_close may be called from any of them; nothing but on_closed follows it.
+struct wsc_stream_events {
+    void (*on_up)(void *arg);
+    void (*on_bytes)(const uint8_t *data, size_t len, void *arg);
+    void (*on_room)(void *arg); // after wsc_stream_want_room, when half of the queue is free
+    void (*on_fail)(bool eof, const char *reason, void *arg); // once; eof: the other side closed
+    void (*on_closed)(void *arg);                             // the stream is freed when it returns
+    void *arg;
+};
+
+struct wsc_stream_config {
+    uv_loop_t *loop;
+    const struct wsc_tls *tls;   // borrowed, outlives the stream
+    const struct wsc_url *url;   // borrowed, outlives the stream
+    uint32_t connect_timeout_ms; // shared out among the addresses; the owner keeps the overall deadline
+    size_t queue_bytes;
+};
+
+int wsc_stream_open(struct wsc_stream **out, const struct wsc_stream_config *config,
+                    const struct wsc_stream_events *events);
+const char *wsc_stream_phase(const struct wsc_stream *stream); // "resolving the host name", for reasons
+
+// Bytes that wsc_stream_write surely takes now, with a little kept back for control frames.
+size_t wsc_stream_room(const struct wsc_stream *stream);
+void wsc_stream_want_room(struct wsc_stream *stream);
+// All or nothing: -EAGAIN beyond the queue, -ENOTCONN, -ENOMEM (the ring is made at first need).
+int wsc_stream_write(struct wsc_stream *stream, const uint8_t *data, size_t len);
+void wsc_stream_pause(struct wsc_stream *stream, bool paused);
+void wsc_stream_close(struct wsc_stream *stream);
+
+#endif
