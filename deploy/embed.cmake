@@ -1,5 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-# Turns one file into a C array: cmake -DIN=file -DOUT=file.c -DNAME=symbol -P embed.cmake
-file(READ ${IN} hex HEX)
+# Turns files, one after the other, into a C array: cmake -DOUT=file.c -DNAME=symbol -P embed.cmake -- FILE...
+# Scripts become one function, so that the page sees no names but those they put on `root`.
+set(hex "")
+set(found FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(found)
+    file(READ ${CMAKE_ARGV${i}} part HEX)
+    string(APPEND hex ${part})
+    set(in ${CMAKE_ARGV${i}})
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(found TRUE)
+  endif()
+endforeach()
+if(in MATCHES "\\.js$")
+  string(HEX "// SPDX-License-Identifier: Apache-2.0\n(function (root) {\n'use strict';\n" head)
+  string(HEX "}(globalThis));\n" tail)
+  set(hex ${head}${hex}${tail})
+endif()
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
 file(WRITE ${OUT} "// SPDX-License-Identifier: Apache-2.0\n#include \"gateway/pages.h\"\nconst unsigned char ${NAME}[] = {${bytes}0};\nconst unsigned long ${NAME}_len = sizeof ${NAME} - 1;\n")
