@@ -262,13 +262,13 @@ static int start_sessions(struct gateway *gateway) {
         .workers = gateway->workers,
         .worker_count = gateway->worker_count,
         .capacity = gateway_capacity(conf),
-        .public_url = conf->gateway.public_url,
         .on_idle = on_idle,
         .arg = gateway,
     };
     rc = sessions_new(&gateway->sessions, &config);
     if (rc)
         return rc;
+    sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
     sessions_set_ice_servers(gateway->sessions, on_ice_servers_json(gateway));
     struct browser_events events;
     sessions_browser_events(gateway->sessions, &events);
@@ -374,6 +374,8 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
     if (log_level_parse(conf->log_level, &level) == 0)
         log_set_level(level);
     api_set_conf(gateway->api, conf);
+    gateway->doors.admin_token = conf->gateway.admin_token;
+    sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
     sessions_set_ice_servers(gateway->sessions, on_ice_servers_json(gateway));
     for (size_t i = 0; i < gateway->worker_count; i++)
         media_worker_set_conf(gateway->workers[i], conf);

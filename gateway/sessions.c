@@ -49,6 +49,7 @@ struct sessions {
     struct slot_table *slots;
     json_t *by_id; // session id -> handle
     char *ice_servers_json;
+    const char *public_url;
     uint32_t *worker_calls; // live calls by worker
     uint32_t live;
     bool draining;
@@ -94,7 +95,7 @@ static int session_url(struct sessions *sessions, const struct session *session,
     if (err)
         return err;
     char base[512];
-    const char *public_url = sessions->config.public_url;
+    const char *public_url = sessions->public_url;
     if (public_url[0]) {
         // http(s)://… is taken as ws(s)://…: only the scheme's first letters differ.
         bool http = strncmp(public_url, "http", 4) == 0;
@@ -445,6 +446,10 @@ char *sessions_list_json(const struct sessions *sessions) {
     return text;
 }
 
+void sessions_set_public_url(struct sessions *sessions, const char *url) {
+    sessions->public_url = url;
+}
+
 void sessions_set_ice_servers(struct sessions *sessions, const char *json) {
     char *copy = strdup(json);
     if (!copy)
@@ -458,6 +463,7 @@ int sessions_new(struct sessions **out, const struct sessions_config *config) {
     if (!sessions)
         return -ENOMEM;
     sessions->config = *config;
+    sessions->public_url = "";
     int err = slot_table_new(&sessions->slots, config->capacity);
     if (err)
         goto out;

@@ -31,6 +31,8 @@ void sessions_free(struct sessions *sessions);
 // draining, -EEXIST when the id is in use.
 int sessions_admit(struct sessions *sessions, const struct api_session *session,
                    const struct http_request_origin *origin, char *url, size_t url_size);
+void sessions_set_public_url(struct sessions *sessions,
+                             const char *url); // "" = from each request's Host; borrowed
 void sessions_set_ice_servers(struct sessions *sessions, const char *json); // what browsers are told; copied
 void sessions_browser_events(struct sessions *sessions, struct browser_events *out);
 void sessions_mail(struct sessions *sessions, struct mail *mail); // SESSION_* mail from the workers
