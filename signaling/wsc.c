@@ -292,7 +292,7 @@ static void on_fail(bool eof, const char *reason, void *arg) {
     else if (eof && ws->state < WSC_OPEN)
         wsc_end(ws, WSC_CLOSE_ABNORMAL, "closed at once, before the WebSocket was open");
     else
-        wsc_end(ws, WSC_CLOSE_ABNORMAL, eof ? "closed without a close frame" : reason);
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, reason);
 }
 
 static void on_stream_closed(void *arg) {

@@ -99,11 +99,13 @@ static void stream_fail_err(struct wsc_stream *stream, int err) {
         snprintf(reason, sizeof reason, "connection refused");
     else if (err == UV_ETIMEDOUT)
         snprintf(reason, sizeof reason, "timed out %s", wsc_stream_phase(stream));
+    else if (err == UV_EOF && stream->state == STREAM_UP)
+        snprintf(reason, sizeof reason, "closed without a close frame");
     else if (stream->state < STREAM_UP)
         snprintf(reason, sizeof reason, "failed %s: %s", wsc_stream_phase(stream), uv_strerror(err));
     else
         snprintf(reason, sizeof reason, "connection lost: %s", uv_strerror(err));
-    stream_fail(stream, err == UV_EOF, reason);
+    stream_fail(stream, err == UV_EOF || err == UV_ECONNRESET || err == UV_EPIPE, reason);
 }
 
 // ---- writing

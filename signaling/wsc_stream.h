@@ -18,7 +18,7 @@ struct wsc_stream_events {
     void (*on_up)(void *arg);
     void (*on_bytes)(const uint8_t *data, size_t len, void *arg);
     void (*on_room)(void *arg); // after wsc_stream_want_room, when half of the queue is free
-    void (*on_fail)(bool eof, const char *reason, void *arg); // once; eof: the other side closed
+    void (*on_fail)(bool eof, const char *reason, void *arg); // once; eof: the other side closed or reset
     void (*on_closed)(void *arg);                             // the stream is freed when it returns
     void *arg;
 };

@@ -1,0 +1,584 @@
+// SPDX-License-Identifier: Apache-2.0
+// The WebSocket client against a server thread whose bytes are written by hand, plain and with TLS.
+#include "gateway/core/err.h"
+#include "signaling/wsc_frame.h"
+#include "signaling/wsc_upgrade.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+// ---- the server: one connection, one script
+
+enum server_mode { SERVE, ANSWER_404, HANG, CLOSE_AT_ONCE, BAD_ACCEPT };
+
+struct server {
+    enum server_mode mode;
+    const uint8_t *bytes; // sent after the upgrade
+    size_t len;
+    size_t step;  // bytes per send, the HTTP answer included
+    bool hold;    // reads nothing of the client until `release`
+    SSL_CTX *tls; // owns when not NULL
+    int listener;
+    uint16_t port;
+    pthread_t thread;
+    uint8_t *heard; // what the client sent after its request; owns
+    size_t heard_len;
+    int release[2]; // a pipe
+};
+
+struct wire {
+    int fd;
+    SSL *ssl;
+};
+
+static bool wire_send(struct wire *wire, const void *data, size_t len) {
+    if (wire->ssl)
+        return len == 0 || SSL_write(wire->ssl, data, (int)len) == (int)len;
+    return send(wire->fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+static ssize_t wire_read(struct wire *wire, void *out, size_t cap) {
+    return wire->ssl ? SSL_read(wire->ssl, out, (int)cap) : read(wire->fd, out, cap);
+}
+
+static bool server_upgrade(struct server *server, struct wire *wire) {
+    char request[WSC_REQUEST_MAX] = "", answer[512], accept[WSC_ACCEPT_LEN + 1], key[WSC_KEY_LEN + 1];
+    size_t used = 0;
+    while (!strstr(request, "\r\n\r\n")) {
+        ssize_t n = wire_read(wire, request + used, sizeof request - 1 - used);
+        if (n <= 0)
+            return false;
+        used += (size_t)n;
+        request[used] = '\0';
+    }
+    const char *key_at = strstr(request, "Sec-WebSocket-Key: ");
+    if (server->mode == HANG || !key_at)
+        return false;
+    snprintf(key, sizeof key, "%s", key_at + strlen("Sec-WebSocket-Key: "));
+    wsc_upgrade_accept(server->mode == BAD_ACCEPT ? "x" : key, accept);
+    snprintf(answer, sizeof answer,
+             "HTTP/1.1 %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+             server->mode == ANSWER_404 ? "404 Not Found" : "101 Switching Protocols", accept);
+    size_t answer_len = strlen(answer), total = answer_len + server->len;
+    uint8_t *all = malloc(total);
+    memcpy(all, answer, answer_len);
+    if (server->len)
+        memcpy(all + answer_len, server->bytes, server->len);
+    bool sent = true;
+    for (size_t at = 0; at < total && sent; at += server->step)
+        sent = wire_send(wire, all + at, total - at < server->step ? total - at : server->step);
+    free(all);
+    return sent;
+}
+
+static void server_listen(struct server *server, struct wire *wire) {
+    char byte;
+    if (server->hold && read(server->release[0], &byte, 1) != 1)
+        return;
+    size_t cap = 0;
+    for (;;) {
+        if (cap - server->heard_len < 65536) {
+            cap += 1u << 20;
+            server->heard = realloc(server->heard, cap);
+        }
+        ssize_t n = wire_read(wire, server->heard + server->heard_len, cap - server->heard_len);
+        if (n <= 0)
+            return;
+        server->heard_len += (size_t)n;
+    }
+}
+
+static void *server_main(void *arg) {
+    struct server *server = arg;
+    struct wire wire = {.fd = accept(server->listener, NULL, NULL)};
+    int on = 1;
+    setsockopt(wire.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (server->mode == CLOSE_AT_ONCE)
+        goto out;
+    if (server->tls) {
+        wire.ssl = SSL_new(server->tls);
+        SSL_set_fd(wire.ssl, wire.fd);
+        if (SSL_accept(wire.ssl) != 1)
+            goto out;
+    }
+    if (server_upgrade(server, &wire) || server->mode == HANG)
+        server_listen(server, &wire);
+
+out:
+    SSL_free(wire.ssl);
+    close(wire.fd);
+    return NULL;
+}
+
+static void server_start(struct server *server) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    if (!server->step)
+        server->step = SIZE_MAX / 2;
+    server->listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(server->listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(server->listener, 4), 0);
+    getsockname(server->listener, (struct sockaddr *)&address, &len);
+    server->port = ntohs(address.sin_port);
+    assert_int_equal(pipe(server->release), 0);
+    assert_int_equal(pthread_create(&server->thread, NULL, server_main, server), 0);
+}
+
+static void server_release(struct server *server) {
+    assert_int_equal(write(server->release[1], "x", 1), 1);
+}
+
+static void server_join(struct server *server) {
+    pthread_join(server->thread, NULL);
+}
+
+static void server_free(struct server *server) {
+    close(server->listener);
+    close(server->release[0]);
+    close(server->release[1]);
+    free(server->heard);
+    SSL_CTX_free(server->tls);
+}
+
+static void server_stop(struct server *server) {
+    server_join(server);
+    server_free(server);
+}
+
+// ---- the client under test
+
+struct client {
+    uv_loop_t loop;
+    uv_timer_t guard; // fails the test instead of hanging it
+    struct wsc *ws;
+    char text[256]; // data as it came, '|' at each message's end
+    size_t text_len;
+    uint64_t bytes;
+    unsigned code;
+    char reason[192];
+    uint32_t connect_timeout_ms;
+    bool opened, ended, closed;
+    const char *close_on; // closes with 1000 when this has been heard
+    void (*on_open)(struct client *client);
+    void (*on_writable)(struct client *client);
+};
+
+static void on_guard(uv_timer_t *timer) {
+    (void)timer;
+    fail_msg("the client hangs");
+}
+
+static void on_open(void *arg) {
+    struct client *client = arg;
+    client->opened = true;
+    if (client->on_open)
+        client->on_open(client);
+}
+
+static void on_data(enum wsc_kind kind, const uint8_t *data, size_t len, bool end, void *arg) {
+    struct client *client = arg;
+    (void)kind;
+    client->bytes += len;
+    if (client->text_len + len + 2 < sizeof client->text) {
+        if (len)
+            memcpy(client->text + client->text_len, data, len);
+        client->text_len += len;
+        if (end)
+            client->text[client->text_len++] = '|';
+    }
+    if (client->close_on && strcmp(client->text, client->close_on) == 0)
+        wsc_close(client->ws, 1000, "done");
+}
+
+static void on_writable(void *arg) {
+    struct client *client = arg;
+    if (client->on_writable)
+        client->on_writable(client);
+}
+
+static void on_end(unsigned code, const char *reason, void *arg) {
+    struct client *client = arg;
+    assert_false(client->ended);
+    client->ended = true;
+    client->code = code;
+    snprintf(client->reason, sizeof client->reason, "%s", reason);
+    wsc_close(client->ws, 1000, NULL);
+}
+
+static void on_closed(void *arg) {
+    struct client *client = arg;
+    assert_false(client->closed);
+    client->closed = true;
+    client->ws = NULL;
+    uv_close((uv_handle_t *)&client->guard, NULL);
+}
+
+static int client_connect(struct client *client, const char *url, const struct wsc_tls *tls,
+                          uint32_t ping_ms) {
+    struct wsc_config config = {.loop = &client->loop,
+                                .tls = tls,
+                                .url = url,
+
+                                .connect_timeout_ms =
+                                    client->connect_timeout_ms ? client->connect_timeout_ms : 10000,
+                                .ping_interval_ms = ping_ms,
+                                .send_limit_bytes = 64 * 1024,
+                                .call_id = "test"};
+    struct wsc_events events = {on_open, on_data, on_writable, on_end, on_closed, client};
+    return wsc_connect(&client->ws, &config, &events);
+}
+
+// Connects, runs until everything is closed.
+static void client_run(struct client *client, const char *url, const struct wsc_tls *tls, uint32_t ping_ms) {
+    assert_int_equal(uv_loop_init(&client->loop), 0);
+    uv_timer_init(&client->loop, &client->guard);
+    uv_timer_start(&client->guard, on_guard, 20000, 0);
+    assert_int_equal(client_connect(client, url, tls, ping_ms), 0);
+    uv_run(&client->loop, UV_RUN_DEFAULT);
+    assert_true(client->closed);
+    assert_int_equal(uv_loop_close(&client->loop), 0);
+}
+
+static void talk(struct server *server, struct client *client) {
+    char url[64];
+    server_start(server);
+    snprintf(url, sizeof url, "ws://127.0.0.1:%u/agent?token=secret", server->port);
+    client_run(client, url, NULL, 0);
+}
+
+// Unmasks the client's n-th frame.
+static size_t heard_frame(const struct server *server, size_t index, uint8_t *opcode, uint8_t *out,
+                          size_t cap) {
+    const uint8_t *at = server->heard, *end = server->heard + server->heard_len;
+    for (size_t i = 0; at + 6 <= end; i++) {
+        size_t header = 2, len = at[1] & 0x7f;
+        assert_true(at[1] & 0x80);
+        if (len == 126)
+            len = (size_t)at[2] << 8 | at[3], header = 4;
+        else if (len == 127)
+            len = (size_t)at[7] << 16 | (size_t)at[8] << 8 | at[9], header = 10;
+        if (i == index && len <= cap && at + header + 4 + len <= end) {
+            *opcode = at[0] & 0x0f;
+            wsc_frame_mask(out, at + header + 4, len, at + header, 0);
+            return len;
+        }
+        at += header + 4 + len;
+    }
+    return SIZE_MAX;
+}
+
+#define CONVERSATION                                                                                         \
+    "\x01\x03Hel\x89\x02hi\x80\x02lo\x82\x04\x01\x02\x03\x04\x88\x05\x0f\xa0"                                \
+    "bye"
+
+static void test_split_at_every_byte(void **state) {
+    (void)state;
+    for (size_t step = 1; step < 8; step += 2) {
+        struct server server = {
+            .bytes = (const uint8_t *)CONVERSATION, .len = sizeof CONVERSATION - 1, .step = step};
+        struct client client = {0};
+        uint8_t opcode, payload[64];
+        talk(&server, &client);
+        assert_string_equal(client.text, "Hello|\x01\x02\x03\x04|");
+        assert_int_equal(client.code, 4000);
+        assert_string_equal(client.reason, "bye");
+        server_join(&server);
+        assert_int_equal(heard_frame(&server, 0, &opcode, payload, sizeof payload), 2);
+        assert_int_equal(opcode, WSC_OP_PONG);
+        assert_memory_equal(payload, "hi", 2);
+        assert_int_equal(heard_frame(&server, 1, &opcode, payload, sizeof payload), 2);
+        assert_int_equal(opcode, WSC_OP_CLOSE);
+        assert_memory_equal(payload, "\x0f\xa0", 2);
+        server_free(&server);
+    }
+}
+
+static void test_violation_is_answered_1002(void **state) {
+    (void)state;
+    struct server server = {.bytes = (const uint8_t *)"\x82\x01x\xf0\x00", .len = 5};
+    struct client client = {0};
+    talk(&server, &client);
+    assert_string_equal(client.text, "x|");
+    assert_int_equal(client.code, 1002);
+    server_join(&server);
+    uint8_t opcode, payload[WSC_CONTROL_MAX];
+    assert_true(heard_frame(&server, 0, &opcode, payload, sizeof payload) > 2);
+    assert_int_equal(opcode, WSC_OP_CLOSE);
+    assert_memory_equal(payload, "\x03\xea", 2);
+    server_free(&server);
+}
+
+static void expect_failure(enum server_mode mode, const char *bytes, size_t len, unsigned code,
+                           const char *reason) {
+    struct server server = {.mode = mode, .bytes = (const uint8_t *)bytes, .len = len};
+    struct client client = {.connect_timeout_ms = mode == HANG ? 200 : 0};
+    talk(&server, &client);
+    assert_true(client.ended);
+    assert_int_equal(client.code, code);
+    assert_non_null(strstr(client.reason, reason));
+    assert_null(strstr(client.reason, "secret"));
+    server_stop(&server);
+}
+
+static void test_failures_are_told_apart(void **state) {
+    (void)state;
+    expect_failure(ANSWER_404, "", 0, 1006, "HTTP 404");
+    expect_failure(HANG, "", 0, 1006, "timed out waiting for the HTTP answer");
+    expect_failure(CLOSE_AT_ONCE, "", 0, 1006, "closed at once");
+    expect_failure(BAD_ACCEPT, "", 0, 1006, "Sec-WebSocket-Accept");
+    expect_failure(SERVE, "\x82\x7f\0\0\0\0\0\x80\0\1", 10, 1009, "8 MiB");
+    expect_failure(SERVE, "\x88\x00", 2, 1005, "");
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0); // bound and not listening: surely refused
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    getsockname(fd, (struct sockaddr *)&address, &len);
+    char url[64];
+    snprintf(url, sizeof url, "ws://127.0.0.1:%u/", ntohs(address.sin_port));
+    struct client client = {0};
+    client_run(&client, url, NULL, 0);
+    assert_false(client.opened);
+    assert_string_equal(client.reason, "connection refused");
+    close(fd);
+    struct client lost = {0};
+    client_run(&lost, "ws://no-such-host.invalid/", NULL, 0);
+    assert_non_null(strstr(lost.reason, "resolving"));
+}
+
+static void test_bad_url(void **state) {
+    (void)state;
+    struct client client = {0};
+    assert_int_equal(uv_loop_init(&client.loop), 0);
+    assert_int_equal(client_connect(&client, "http://h/", NULL, 0), -EINVAL);
+    assert_int_equal(client_connect(&client, "wss://h/", NULL, 0), -EINVAL); // no trust anchors
+    assert_null(client.ws);
+    assert_int_equal(uv_loop_close(&client.loop), 0);
+}
+
+// wsc_close before anything came of the connection, and from inside on_data.
+static void test_close_from_anywhere(void **state) {
+    (void)state;
+    struct server server = {.bytes = (const uint8_t *)"\x81\x02go\x81\x02no", .len = 8};
+    struct client client = {.close_on = "go|"};
+    uint8_t opcode, payload[64];
+    talk(&server, &client);
+    assert_false(client.ended);
+    assert_string_equal(client.text, "go|");
+    server_join(&server);
+    assert_int_equal(heard_frame(&server, 0, &opcode, payload, sizeof payload), 6);
+    assert_memory_equal(payload,
+                        "\x03\xe8"
+                        "done",
+                        6);
+    server_free(&server);
+
+    struct client early = {0};
+    assert_int_equal(uv_loop_init(&early.loop), 0);
+    uv_timer_init(&early.loop, &early.guard);
+    assert_int_equal(client_connect(&early, "ws://localhost:9/", NULL, 0), 0);
+    wsc_close(early.ws, 1000, NULL);
+    uv_run(&early.loop, UV_RUN_DEFAULT);
+    assert_true(early.closed && !early.ended);
+    assert_int_equal(uv_loop_close(&early.loop), 0);
+}
+
+static void test_silence_is_noticed(void **state) {
+    (void)state;
+    struct server server = {.hold = true};
+    struct client client = {0};
+    char url[64];
+    server_start(&server);
+    snprintf(url, sizeof url, "ws://127.0.0.1:%u/", server.port);
+    client_run(&client, url, NULL, 50);
+    assert_int_equal(client.code, 1006);
+    assert_non_null(strstr(client.reason, "two pings"));
+    server_release(&server);
+    server_stop(&server);
+}
+
+// ---- a server that does not read
+
+static struct server *held; // the server of the running test, for the callbacks
+static uint64_t accepted_bytes;
+
+static void fill(struct client *client) {
+    static uint8_t frame[4000];
+    int err = 0;
+    for (unsigned i = 0; i < 100000 && !err; i++) {
+        err = wsc_send(client->ws, WSC_BINARY, frame, sizeof frame);
+        accepted_bytes += err ? 0 : sizeof frame;
+    }
+    assert_int_equal(err, -EAGAIN);
+    assert_int_equal(wsc_send(client->ws, WSC_BINARY, frame, 65 * 1024), -EMSGSIZE);
+    server_release(held);
+}
+
+static void finish_writing(struct client *client) {
+    assert_int_equal(wsc_send(client->ws, WSC_TEXT, (const uint8_t *)"last", 4), 0);
+    wsc_close(client->ws, 1000, NULL);
+}
+
+static void check_heard(const struct server *server) {
+    uint64_t bytes = 0;
+    static uint8_t payload[4096];
+    uint8_t opcode = 0;
+    size_t index = 0, len;
+    while ((len = heard_frame(server, index++, &opcode, payload, sizeof payload)) == 4000)
+        bytes += len;
+    assert_int_equal(opcode, WSC_OP_TEXT);
+    assert_int_equal(len, 4);
+    assert_int_equal(bytes, accepted_bytes);
+}
+
+static void test_whole_messages_or_none(void **state) {
+    (void)state;
+    struct server server = {.hold = true};
+    struct client client = {.on_open = fill, .on_writable = finish_writing};
+    held = &server;
+    accepted_bytes = 0;
+    talk(&server, &client);
+    server_join(&server);
+    assert_true(accepted_bytes > 64 * 1024);
+    check_heard(&server);
+    server_free(&server);
+}
+
+// ---- TLS
+
+static EVP_PKEY *test_key;
+
+static X509 *make_certificate(const char *name, const char *san, X509 *issuer, EVP_PKEY *issuer_key) {
+    X509 *cert = X509_new();
+    X509_set_version(cert, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), issuer ? 2 : 1);
+    X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+    X509_set_pubkey(cert, test_key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)name,
+                               -1, -1, 0);
+    X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer : cert));
+    X509V3_CTX ctx;
+    X509V3_set_ctx(&ctx, issuer ? issuer : cert, cert, NULL, NULL, 0);
+    X509_EXTENSION *extension =
+        issuer ? X509V3_EXT_conf_nid(NULL, &ctx, NID_subject_alt_name, san)
+               : X509V3_EXT_conf_nid(NULL, &ctx, NID_basic_constraints, "critical,CA:TRUE");
+    X509_add_ext(cert, extension, -1);
+    X509_EXTENSION_free(extension);
+    assert_true(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
+    return cert;
+}
+
+static SSL_CTX *server_tls(const char *san, char *ca_path) {
+    X509 *ca = make_certificate("test CA", NULL, NULL, test_key);
+    X509 *leaf = make_certificate("leaf", san, ca, test_key);
+    int fd = mkstemp(ca_path);
+    FILE *file = fdopen(fd, "w");
+    PEM_write_X509(file, ca);
+    fclose(file);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    assert_int_equal(SSL_CTX_use_certificate(ctx, leaf), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(ctx, test_key), 1);
+    X509_free(ca);
+    X509_free(leaf);
+    return ctx;
+}
+
+static void say_much(struct client *client) {
+    static uint8_t text[60000];
+    memset(text, 'a', sizeof text);
+    assert_int_equal(wsc_send(client->ws, WSC_TEXT, text, sizeof text), 0);
+}
+
+static void talk_tls(const char *san, const char *host, bool trust, struct client *client,
+                     struct server *server) {
+    char ca_path[] = "/tmp/wsc-ca-XXXXXX", url[64];
+    struct wsc_tls *tls = NULL;
+    server->tls = server_tls(san, ca_path);
+    server_start(server);
+    assert_int_equal(wsc_tls_new(&tls, trust ? ca_path : NULL), 0);
+    snprintf(url, sizeof url, "wss://%s:%u/", host, server->port);
+    client_run(client, url, tls, 0);
+    wsc_tls_free(tls);
+    unlink(ca_path);
+}
+
+static void test_tls_accepted(void **state) {
+    (void)state;
+    static const struct {
+        const char *san, *host;
+    } good[] = {{"DNS:localhost", "localhost"}, {"IP:127.0.0.1", "127.0.0.1"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct server server = {
+            .bytes = (const uint8_t *)CONVERSATION, .len = sizeof CONVERSATION - 1, .step = 7};
+        struct client client = {.on_open = say_much};
+        static uint8_t payload[60000];
+        uint8_t opcode;
+        talk_tls(good[i].san, good[i].host, true, &client, &server);
+        assert_string_equal(client.text, "Hello|\x01\x02\x03\x04|");
+        assert_int_equal(client.code, 4000);
+        server_join(&server);
+        assert_int_equal(heard_frame(&server, 0, &opcode, payload, sizeof payload), sizeof payload);
+        assert_int_equal(payload[0], 'a');
+        assert_int_equal(payload[sizeof payload - 1], 'a');
+        server_free(&server);
+    }
+}
+
+static void test_tls_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *san, *host;
+        bool trust;
+        const char *reason;
+    } bad[] = {{"DNS:localhost", "localhost", false, "certificate refused: "},
+               {"DNS:other.example", "localhost", true, "certificate refused: hostname mismatch"},
+               {"DNS:localhost", "127.0.0.1", true, "certificate refused: IP address mismatch"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct server server = {0};
+        struct client client = {0};
+        talk_tls(bad[i].san, bad[i].host, bad[i].trust, &client, &server);
+        assert_false(client.opened);
+        assert_ptr_equal(strstr(client.reason, bad[i].reason), client.reason);
+        server_stop(&server);
+    }
+    struct wsc_tls *tls = NULL;
+    assert_int_equal(wsc_tls_new(&tls, "/nonexistent/ca.pem"), -EINVAL);
+    assert_null(tls);
+}
+
+int main(void) {
+    signal(SIGPIPE, SIG_IGN);
+    test_key = EVP_EC_gen("P-256");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_split_at_every_byte),
+        cmocka_unit_test(test_violation_is_answered_1002),
+        cmocka_unit_test(test_failures_are_told_apart),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_bad_url),
+        cmocka_unit_test(test_close_from_anywhere),
+        cmocka_unit_test(test_silence_is_noticed),
+        cmocka_unit_test(test_whole_messages_or_none),
+        cmocka_unit_test(test_tls_accepted),
+        cmocka_unit_test(test_tls_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    EVP_PKEY_free(test_key);
+    return failed;
+}
