@@ -143,6 +143,8 @@ static int read_media(struct reader *r, struct span value) {
 static int read_line(struct reader *r, struct span line) {
     if (memchr(line.ptr, '\0', line.len))
         return refuse(r, "a zero byte");
+    if (memchr(line.ptr, '\r', line.len)) // what we write back must not begin a line of its own there
+        return refuse(r, "a carriage return within the line");
     if (line.len < 2 || line.ptr[1] != '=' || line.ptr[0] < 'a' || line.ptr[0] > 'z')
         return refuse(r, "not of the form x=value");
     struct span value = span_of(line.ptr + 2, line.len - 2);

@@ -325,6 +325,31 @@ static void test_opus_odd_packets(void **state) {
     codec_decoder_free(decoder);
 }
 
+static void test_any_bytes(void **state) {
+    (void)state;
+    uint32_t seed = 1;
+    for (size_t i = 0; i < ALL; i++) {
+        struct codec_decoder *decoder;
+        assert_int_equal(codec_decoder_new(&decoder, all[i], codec_desc(all[i])->native_rate_hz), 0);
+        for (size_t round = 0; round < 3000; round++) {
+            uint8_t payload[300];
+            for (size_t at = 0; at < sizeof payload; at++) {
+                seed = seed * 1664525 + 1013904223;
+                payload[at] = (uint8_t)(seed >> 24);
+            }
+            size_t len = 1 + (seed >> 8) % sizeof payload, cap = 600;
+            int16_t pcm[601];
+            pcm[cap] = 0x5555;
+            int samples = codec_decode(decoder, payload, len, pcm, cap);
+            assert_in_range(samples + 4096, 0, 4096 + cap);
+            codec_conceal(decoder, payload, len, pcm, cap);
+            assert_int_equal(pcm[cap], 0x5555);
+            assert_true(codec_payload_ticks(all[i], payload, len) <= 48 * CODEC_MAX_FRAME_MS);
+        }
+        codec_decoder_free(decoder);
+    }
+}
+
 static void test_silence(void **state) {
     (void)state;
     for (size_t i = 0; i < ALL - 1; i++) {
@@ -372,6 +397,7 @@ int main(void) {
         cmocka_unit_test(test_opus_conceal_any_length),
         cmocka_unit_test(test_opus_fec),
         cmocka_unit_test(test_opus_odd_packets),
+        cmocka_unit_test(test_any_bytes),
         cmocka_unit_test(test_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
