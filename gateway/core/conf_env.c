@@ -101,12 +101,7 @@ static void record(struct conf_reader *reader, const struct variable *variable, 
 
 static void put_scalar(struct conf_reader *reader, const struct variable *variable, json_t *object,
                        const char *name, const char *path) {
-    json_t *text = json_string(variable->value);
-    if (!text) {
-        conf_error(reader, path, "the environment variable's value is not UTF-8");
-        return;
-    }
-    replace(reader, object, name, text);
+    replace(reader, object, name, json_string(variable->value));
     record(reader, variable, path);
 }
 
@@ -121,10 +116,6 @@ static void put_item(struct conf_reader *reader, const struct variable *variable
         return;
     }
     json_t *text = json_string(variable->value);
-    if (!text) {
-        conf_error(reader, path, "the environment variable's value is not UTF-8");
-        return;
-    }
     int err = index < json_array_size(place->node) ? json_array_set_new(place->node, index, text)
                                                    : json_array_append_new(place->node, text);
     if (err)
@@ -196,6 +187,12 @@ static bool enter_key(struct conf_reader *reader, struct place *place, const str
     return place->node != NULL;
 }
 
+static bool is_utf8(const char *text) {
+    json_t *made = json_string(text);
+    json_decref(made);
+    return made != NULL;
+}
+
 static void variable_apply(struct conf_reader *reader, json_t *tree, const struct variable *variable) {
     struct place place = {.node = tree};
     for (size_t i = 0; i < variable->count; i++) {
@@ -258,7 +255,10 @@ void conf_env(struct conf_reader *reader, json_t *tree, char *const *env) {
     qsort(lines, count, sizeof *lines, compare);
     for (size_t i = 0; i < count; i++) {
         variable_split(&variable, lines[i]);
-        variable_apply(reader, tree, &variable);
+        if (!is_utf8(lines[i]))
+            conf_error(reader, "", "the environment variable %.*s is not UTF-8", variable.name_len, lines[i]);
+        else
+            variable_apply(reader, tree, &variable);
     }
     free(lines);
 }

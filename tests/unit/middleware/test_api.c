@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session requests with a fake exchange, a fake platform client and a fake layer above.
+#include "middleware/api.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+struct http_exchange {
+    int replies;
+    unsigned status;
+    char type[64], body[4096], retry_after[16];
+};
+
+void http_reply(struct http_exchange *exchange, unsigned status, const char *content_type, const void *body,
+                size_t len, const struct http_header_field *headers, size_t header_count) {
+    exchange->replies++;
+    exchange->status = status;
+    snprintf(exchange->type, sizeof exchange->type, "%s", content_type);
+    snprintf(exchange->body, sizeof exchange->body, "%.*s", (int)len, (const char *)body);
+    for (size_t i = 0; i < header_count; i++) {
+        if (strcmp(headers[i].name, "Retry-After") == 0)
+            snprintf(exchange->retry_after, sizeof exchange->retry_after, "%s", headers[i].value);
+    }
+}
+
+void http_reply_json(struct http_exchange *exchange, unsigned status, const char *json) {
+    http_reply(exchange, status, "application/json; charset=utf-8", json, strlen(json), NULL, 0);
+}
+
+void http_reply_message(struct http_exchange *exchange, unsigned status, const char *message) {
+    char json[512];
+    snprintf(json, sizeof json, "{\"message\":\"%s\"}", message);
+    http_reply_json(exchange, status, json);
+}
+
+// What the fake platform was asked, and how to answer it.
+static struct {
+    int asked, refuse_err;
+    char url[512], headers[512], body[4096];
+    void (*on_done)(const struct httpc_response *response, void *arg);
+    void *arg;
+} platform;
+
+int httpc_send(struct httpc *client, const struct httpc_request *request,
+               void (*on_done)(const struct httpc_response *response, void *arg), void *arg) {
+    (void)client;
+    if (platform.refuse_err)
+        return platform.refuse_err;
+    platform.asked++;
+    assert_string_equal(request->method, "POST");
+    assert_true(request->timeout_ms > 0);
+    snprintf(platform.url, sizeof platform.url, "%s", request->url);
+    snprintf(platform.body, sizeof platform.body, "%.*s", (int)request->body_len, request->body);
+    platform.headers[0] = '\0';
+    for (size_t i = 0; i < request->header_count; i++) {
+        size_t n = strlen(platform.headers);
+        snprintf(platform.headers + n, sizeof platform.headers - n, "%s\n", request->headers[i]);
+    }
+    platform.on_done = on_done;
+    platform.arg = arg;
+    return 0;
+}
+
+static void platform_answers(long status, const char *body) {
+    struct httpc_response response = {.status = status, .body = body, .body_len = strlen(body), .text = ""};
+    assert_non_null(platform.on_done);
+    platform.on_done(&response, platform.arg);
+    platform.on_done = NULL;
+}
+
+static void platform_fails(int err) {
+    struct httpc_response response = {.err = err, .body = "", .text = "it did not answer"};
+    platform.on_done(&response, platform.arg);
+    platform.on_done = NULL;
+}
+
+struct fixture {
+    struct api *api;
+    struct conf *conf;
+    struct http_route routes[API_ROUTES];
+    struct api_admission verdict;
+    bool admit_later;
+    void (*done)(const struct api_admission *verdict, void *done_arg);
+    void *done_arg;
+    int admits, releases, sessions, session_err;
+    char session_id[160], client_id[300], agent_url[256], region_id[64], host[256];
+    enum conf_encoding encoding;
+    uint32_t rate_hz, frame_ms;
+    bool secure;
+};
+
+static void on_admit(const struct http_request *request, const char *campaign_id,
+                     void (*done)(const struct api_admission *verdict, void *done_arg), void *done_arg,
+                     void *arg) {
+    struct fixture *f = arg;
+    assert_non_null(request->exchange);
+    assert_string_equal(campaign_id, "Example");
+    f->admits++;
+    f->done = done;
+    f->done_arg = done_arg;
+    if (!f->admit_later)
+        done(&f->verdict, done_arg);
+}
+
+static void on_release(const char *campaign_id, void *arg) {
+    struct fixture *f = arg;
+    assert_string_equal(campaign_id, "Example");
+    f->releases++;
+}
+
+static int on_session(const struct api_session *session, const struct http_request_origin *origin, char *url,
+                      size_t url_size, void *arg) {
+    struct fixture *f = arg;
+    f->sessions++;
+    snprintf(f->session_id, sizeof f->session_id, "%s", session->session_id);
+    snprintf(f->client_id, sizeof f->client_id, "%s", session->client_id);
+    snprintf(f->agent_url, sizeof f->agent_url, "%s", session->agent_url);
+    snprintf(f->region_id, sizeof f->region_id, "%s", session->region_id);
+    snprintf(f->host, sizeof f->host, "%s", origin->host);
+    f->encoding = session->encoding;
+    f->rate_hz = session->sample_rate_hz;
+    f->frame_ms = session->frame_ms;
+    f->secure = origin->secure;
+    assert_string_equal(session->campaign_id, "Example");
+    snprintf(url, url_size, "wss://gw/ws/session/%s/webrtc/%s/token", session->session_id,
+             session->client_id);
+    return f->session_err;
+}
+
+static const char *ice_servers_json(void *arg) {
+    (void)arg;
+    return "[{\"urls\":[\"stun:s\"]}]";
+}
+
+#define PLATFORM                                                                                             \
+    "\"VoiceAiPlatform\":{\"ApiSecretToken\":\"TOKEN1\",\"BaseUrl\":\"https://p.example/api/v1/"             \
+    "\",\"Campaigns\":"                                                                                      \
+    "{\"Example\":{\"BusinessId\":\"12\",\"WebCampaignId\":\"web-1\",\"AllowedRegionIds\":[\"EU-DE\","       \
+    "\"us\"]}}}"
+#define CAMPAIGNS_ONLY                                                                                       \
+    "\"VoiceAiPlatform\":{\"Campaigns\":{\"Example\":{\"BusinessId\":\"12\",\"WebCampaignId\":\"web-1\","    \
+    "\"AllowedRegionIds\":[\"EU-DE\"]}}}"
+
+static void set_up(struct fixture *f, const char *config) {
+    struct conf_report report = {.out = stderr};
+    *f = (struct fixture){.verdict = {.status = 200}};
+    memset(&platform, 0, sizeof platform);
+    assert_int_equal(conf_parse(&f->conf, "test", config, strlen(config), NULL, &report), 0);
+    struct api_events events = {.on_admit = on_admit,
+                                .on_release = on_release,
+                                .on_session = on_session,
+                                .ice_servers_json = ice_servers_json,
+                                .arg = f};
+    assert_int_equal(api_new(&f->api, f->conf, NULL, &events), 0);
+    api_routes(f->api, f->routes);
+}
+
+static void tear_down(struct fixture *f) {
+    api_free(f->api);
+    conf_free(f->conf);
+}
+
+static void post_from(struct fixture *f, size_t route, const char *address, const char *body,
+                      struct http_exchange *exchange) {
+    *exchange = (struct http_exchange){0};
+    struct http_request request = {.exchange = exchange,
+                                   .method = "POST",
+                                   .path = f->routes[route].path,
+                                   .query = "",
+                                   .host = "gw.example",
+                                   .origin = "",
+                                   .secure = true,
+                                   .client_address = address,
+                                   .body = span_str(body)};
+    f->routes[route].on_request(&request, f->routes[route].arg);
+}
+
+enum { REQUEST, INITIATE };
+#define REST "\"dynamicVariables\":{},\"metadata\":{}}"
+static const char good_webrtc[] =
+    "{\"campaignId\":\"Example\",\"regionId\":\"EU-DE\",\"transportType\":1," REST;
+static const char platform_good[] =
+    "{\"success\":true,\"message\":\"\",\"code\":\"\",\"data\":{\"webSessionId\":\"w1\","
+    "\"conversationSessionId\":"
+    "\"ses_abc\",\"sessionWebSocketURL\":\"wss://agent.example/ws?token=SECRET\"}}";
+
+static void expect(struct fixture *f, const char *body, unsigned status, const char *answer) {
+    struct http_exchange exchange;
+    post_from(f, REQUEST, "203.0.113.9", body, &exchange);
+    if (exchange.status != status || !strstr(exchange.body, answer))
+        print_error("for %s\ngot %u %s\n", body, exchange.status, exchange.body);
+    assert_int_equal(exchange.replies, 1);
+    assert_int_equal(exchange.status, status);
+    assert_non_null(strstr(exchange.body, answer));
+}
+
+static void webrtc_hides_the_platform(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM ",\"Agent\":{\"Encoding\":\"MULAW\",\"FrameMs\":40}}");
+    post_from(&f, REQUEST, "203.0.113.9",
+              "{\"CAMPAIGNID\":\"Example\",\"regionid\":\"EU-DE\",\"TransportType\":\"1\","
+              "\"clientIdentifier\":\"us er\","
+              "\"dynamicVariables\":{\"a\":\"b\"},\"metadata\":{\"c\":\"d\"},\"unknown\":[1],"
+              "\"audioConfiguration\":"
+              "{\"inputEncodingType\":1,\"inputSampleRate\":48000,\"inputBitsPerSample\":16,"
+              "\"bufferThresholdMs\":20}}",
+              &exchange);
+    assert_int_equal(exchange.replies, 0);
+    assert_int_equal(platform.asked, 1);
+    assert_string_equal(platform.url, "https://p.example/api/v1/business/12/websession/initiate");
+    assert_non_null(strstr(platform.headers, "Authorization: Token TOKEN1\n"));
+    assert_non_null(strstr(platform.headers, "Content-Type: application/json"));
+    json_t *sent = json_loads(platform.body, 0, NULL);
+    json_t *wanted = json_loads(
+        "{\"TransportType\":0,\"WebCampaignId\":\"web-1\",\"RegionId\":\"EU-DE\",\"ClientIdentifier\":"
+        "\"us er_203.0.113.9\",\"AudioInputConfiguration\":{\"SampleRate\":8000,\"BitsPerSample\":8,"
+        "\"AudioEncodingType\":3,\"AudioEncodingFallbackMode\":1},\"AudioOutputConfiguration\":{"
+        "\"SampleRate\":8000,"
+        "\"BitsPerSample\":8,\"AudioEncodingType\":3,\"AudioEncodingFallbackMode\":1,\"FrameDurationMs\":40},"
+        "\"DynamicVariables\":{\"a\":\"b\"},\"Metadata\":{\"c\":\"d\"}}",
+        0, NULL);
+    assert_true(json_equal(sent, wanted));
+    json_decref(sent);
+    json_decref(wanted);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 200);
+    assert_string_equal(exchange.body,
+                        "{\"webSocketUrl\":\"wss://gw/ws/session/ses_abc/webrtc/us_er_203.0.113.9/token\","
+                        "\"iceServers\":[{\"urls\":[\"stun:s\"]}]}");
+    assert_string_equal(f.agent_url, "wss://agent.example/ws?token=SECRET");
+    assert_string_equal(f.host, "gw.example");
+    assert_true(f.secure);
+    assert_int_equal(f.encoding, CONF_MULAW);
+    assert_int_equal(f.rate_hz, 8000);
+    assert_int_equal(f.frame_ms, 40);
+    assert_int_equal(f.releases, 0);
+    tear_down(&f);
+}
+
+static void websocket_gives_the_platforms_url(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM "}");
+    post_from(
+        &f, REQUEST, "2001:db8::1",
+        "{\"campaignId\":\"Example\",\"regionId\":\"us\",\"transportType\":0,\"clientIdentifier\":null,"
+        "\"audioConfiguration\":{\"inputEncodingType\":1,\"inputSampleRate\":24000,\"inputBitsPerSample\":16,"
+        "\"outputEncodingType\":7,\"outputSampleRate\":48000,\"outputBitsPerSample\":16}," REST,
+        &exchange);
+    json_t *sent = json_loads(platform.body, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(sent, "ClientIdentifier")), "2001:db8::1");
+    assert_int_equal(
+        json_integer_value(json_object_get(json_object_get(sent, "AudioInputConfiguration"), "SampleRate")),
+        24000);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(sent, "AudioOutputConfiguration"),
+                                                        "AudioEncodingType")),
+                     7);
+    json_decref(sent);
+    // The open-source platform's shape.
+    platform_answers(
+        200, "{\"success\":true,\"data\":{\"sessionId\":\"s1\",\"sessionWebSocketURL\":\"wss://p/x\"}}");
+    assert_int_equal(exchange.status, 200);
+    assert_string_equal(exchange.body, "{\"webSocketUrl\":\"wss://p/x\"}");
+    assert_int_equal(f.sessions, 0);
+    assert_int_equal(f.releases, 0);
+    tear_down(&f);
+}
+
+static void fixed_agents_need_no_platform(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f, "{\"Agent\":{\"Builtin\":\"echo\"}," CAMPAIGNS_ONLY "}");
+    expect(&f, good_webrtc, 200, "\"webSocketUrl\":\"wss://gw/ws/session/ses_");
+    assert_int_equal(platform.asked, 0);
+    assert_string_equal(f.agent_url, "");
+    assert_int_equal(strlen(f.session_id), strlen("ses_") + 32);
+    char first[sizeof f.session_id];
+    memcpy(first, f.session_id, sizeof first);
+    expect(&f, good_webrtc, 200, "ses_");
+    assert_string_not_equal(first, f.session_id);
+    // No platform, so no URL of its own to hand out; nothing is taken for such a request.
+    int admits = f.admits;
+    expect(&f, "{\"campaignId\":\"Example\",\"regionId\":\"EU-DE\"," REST, 400,
+           "transportType 0 (WebSocket) is not available");
+    assert_int_equal(f.admits, admits);
+    tear_down(&f);
+    set_up(&f, "{\"Agent\":{\"Url\":\"ws://a.example/x\"}," CAMPAIGNS_ONLY "}");
+    expect(&f, good_webrtc, 200, "ses_");
+    assert_string_equal(f.agent_url, "ws://a.example/x");
+    tear_down(&f);
+}
+
+static void refusals_say_the_agreed_words(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f, "{" PLATFORM "}");
+#define REGION "{\"message\":\"Invalid or missing RegionId, or RegionId not allowed for this campaign.\"}"
+#define CAMPAIGN "{\"message\":\"Invalid or missing CampaignId.\"}"
+    expect(&f, "{" REST, 400, CAMPAIGN);
+    expect(&f, "{\"campaignId\":\"\"," REST, 400, CAMPAIGN);
+    expect(&f, "{\"campaignId\":null," REST, 400, CAMPAIGN);
+    expect(&f, "{\"campaignId\":\"example\"," REST, 400, CAMPAIGN);
+    expect(&f, "{\"campaignId\":\"Example\"," REST, 400, REGION);
+    expect(&f, "{\"campaignId\":\"Example\",\"regionId\":\"mars\"," REST, 400, REGION);
+    struct http_exchange exchange;
+    post_from(&f, REQUEST, "", good_webrtc, &exchange);
+    assert_int_equal(exchange.status, 400);
+    assert_string_equal(exchange.body, "{\"message\":\"Could not determine client IP address.\"}");
+#define BEGIN "{\"campaignId\":\"Example\",\"regionId\":\"us\",\"clientIdentifier\":"
+    expect(&f, BEGIN "\"a/b\"," REST, 400, "{\"message\":\"ClientIdentifier must not contain");
+    expect(&f, BEGIN "\"a\\\\b\"," REST, 400, "ClientIdentifier must not contain");
+    expect(&f, BEGIN "\"a\\nb\"," REST, 400, "ClientIdentifier must not contain");
+    char body[1024], filler[300];
+    memset(filler, 'x', sizeof filler);
+    // With "_203.0.113.9" (12 characters) behind it.
+    snprintf(body, sizeof body, BEGIN "\"%.245s\"," REST, filler);
+    expect(&f, body, 400, "ClientIdentifier is too long");
+    assert_int_equal(f.admits, 0);
+    snprintf(body, sizeof body, BEGIN "\"%.244s\",\"transportType\":1," REST, filler);
+    post_from(&f, REQUEST, "203.0.113.9", body, &exchange);
+    assert_int_equal(f.admits, 1);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 200);
+    assert_int_equal(strlen(f.client_id), 256);
+    tear_down(&f);
+}
+
+static void malformed_bodies(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f, "{" PLATFORM "}");
+#define ID "{\"campaignId\":\"Example\",\"regionId\":\"us\","
+    static const struct {
+        const char *body, *field;
+    } bad[] = {
+        {"", "$"},
+        {"  ", "$"},
+        {"nope", "$"},
+        {"[]", "$"},
+        {"{\"campaignId\":", "$"},
+        {"{\"campaignId\":5," REST, "campaignId"},
+        {ID "\"metadata\":{}}", "dynamicVariables"},
+        {ID "\"dynamicVariables\":{}}", "metadata"},
+        {ID "\"dynamicVariables\":[],\"metadata\":{}}", "dynamicVariables"},
+        {ID "\"dynamicVariables\":{},\"metadata\":{\"a\":1}}", "metadata"},
+        {ID "\"dynamicVariables\":{\"a\":null},\"metadata\":{}}", "dynamicVariables"},
+        {ID "\"transportType\":2," REST, "transportType"},
+        {ID "\"transportType\":-1," REST, "transportType"},
+        {ID "\"transportType\":\"carrier pigeon\"," REST, "transportType"},
+        {ID "\"transportType\":99999999999999," REST, "transportType"},
+        {ID "\"clientIdentifier\":{}," REST, "clientIdentifier"},
+        {ID "\"audioConfiguration\":7," REST, "audioConfiguration"},
+        {ID "\"audioConfiguration\":{\"inputEncodingType\":9}," REST, "inputEncodingType"},
+        {ID "\"audioConfiguration\":{\"outputSampleRate\":\"fast\"}," REST, "outputSampleRate"},
+        {ID "\"audioConfiguration\":{\"outputBitsPerSample\":4}," REST, "outputBitsPerSample"},
+        {ID "\"dynamicVariables\":{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa9\":1},\"metadata\":{}}",
+         "dynamicVariables"},
+        {"{\"campaignId\":\"\\ud800\"," REST, "$"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct http_exchange exchange;
+        post_from(&f, REQUEST, "203.0.113.9", bad[i].body, &exchange);
+        assert_int_equal(exchange.replies, 1);
+        assert_int_equal(exchange.status, 400);
+        assert_string_equal(exchange.type, "application/problem+json; charset=utf-8");
+        json_t *root = json_loads(exchange.body, 0, NULL);
+        json_t *texts = json_object_get(json_object_get(root, "errors"), bad[i].field);
+        if (!json_array_size(texts))
+            print_error("for %s: %s\n", bad[i].body, exchange.body);
+        assert_int_equal(json_array_size(texts), 1);
+        assert_string_equal(json_string_value(json_object_get(root, "message")),
+                            json_string_value(json_array_get(texts, 0)));
+        assert_int_equal(json_integer_value(json_object_get(root, "status")), 400);
+        assert_non_null(json_string_value(json_object_get(root, "title")));
+        json_decref(root);
+    }
+    assert_int_equal(f.admits, 0);
+    tear_down(&f);
+}
+
+static void every_problem_is_named(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f, "{" PLATFORM "}");
+    expect(&f, "{\"campaignId\":1,\"regionId\":1,\"transportType\":7}", 400, "\"metadata\":[");
+    expect(&f, "{\"campaignId\":1,\"regionId\":1,\"transportType\":7}", 400, "\"regionId\":[");
+    // More than are kept.
+    expect(&f,
+           "{\"campaignId\":1,\"regionId\":1,\"businessId\":{},\"clientIdentifier\":1,\"transportType\":7,"
+           "\"audioConfiguration\":{\"inputEncodingType\":0,\"inputSampleRate\":0,\"inputBitsPerSample\":0,"
+           "\"outputEncodingType\":0,\"outputSampleRate\":0,\"outputBitsPerSample\":0}}",
+           400, "\"campaignId\":[");
+    tear_down(&f);
+}
+
+static void admission_decides(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM "}");
+    f.verdict =
+        (struct api_admission){.status = 429, .message = "Hourly rate limit exceeded.", .retry_after_s = 30};
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    assert_int_equal(exchange.status, 429);
+    assert_string_equal(exchange.body, "{\"message\":\"Hourly rate limit exceeded.\"}");
+    assert_string_equal(exchange.retry_after, "30");
+    f.verdict = (struct api_admission){.status = 403, .message = "VPN detected."};
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    assert_int_equal(exchange.status, 403);
+    assert_string_equal(exchange.retry_after, "");
+    assert_int_equal(f.releases, 0);
+    assert_int_equal(platform.asked, 0);
+    // A verdict that comes later, after the configuration has been replaced.
+    f.admit_later = true;
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    assert_int_equal(exchange.replies, 0);
+    struct conf_report report = {0};
+    struct conf *next = NULL;
+    static const char text[] = "{" PLATFORM ",\"Agent\":{\"SampleRate\":24000}}";
+    assert_int_equal(conf_parse(&next, "t", text, strlen(text), NULL, &report), 0);
+    api_set_conf(f.api, next);
+    conf_free(f.conf);
+    f.conf = next;
+    f.done(&(struct api_admission){.status = 200}, f.done_arg);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 200);
+    assert_int_equal(f.rate_hz, 24000);
+    tear_down(&f);
+}
+
+static void failures_give_back_what_was_taken(void **state) {
+    (void)state;
+    static const char failed[] = "{\"message\":\"An error occurred while trying to initiate the session.\"}";
+    static const struct {
+        long status;
+        const char *body;
+    } answers[] = {
+        {200, "<html>"},
+        {200, "[]"},
+        {200, "{\"success\":false,\"code\":\"X\",\"message\":\"TOKEN1 is unknown\"}"},
+        {401, "{\"success\":false,\"message\":\"no\"}"},
+        {200, "{\"success\":true}"},
+        {200, "{\"success\":true,\"data\":{\"sessionWebSocketURL\":\"https://p/x\"}}"},
+        {200, "{\"success\":true,\"data\":{\"sessionWebSocketURL\":7}}"},
+        {500, "{\"success\":true,\"data\":{\"sessionWebSocketURL\":\"wss://p/x\"}}"},
+        {204, ""},
+    };
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM "}");
+    int releases = 0;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+        platform_answers(answers[i].status, answers[i].body);
+        assert_int_equal(exchange.status, 500);
+        assert_string_equal(exchange.body, failed);
+        assert_int_equal(f.releases, ++releases);
+    }
+    static const int errs[] = {-ETIMEDOUT, -ECONNREFUSED, -EPROTO, -ECANCELED};
+    for (size_t i = 0; i < sizeof errs / sizeof errs[0]; i++) {
+        post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+        platform_fails(errs[i]);
+        assert_string_equal(exchange.body, failed);
+        assert_int_equal(f.releases, ++releases);
+    }
+    platform.refuse_err = -ENOMEM;
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    assert_int_equal(exchange.status, 500);
+    assert_int_equal(f.releases, ++releases);
+    platform.refuse_err = 0;
+    f.session_err = -ENOSPC;
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 503);
+    f.session_err = -EIO;
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 500);
+    assert_int_equal(f.releases, releases + 2);
+    assert_int_equal(f.admits, f.releases);
+    tear_down(&f);
+}
+
+static void unsafe_session_ids_are_replaced(void **state) {
+    (void)state;
+    static const char *const ids[] = {"../../etc", "a/b", "a b", "", ".", "a%2fb"};
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM "}");
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        char body[256];
+        snprintf(body, sizeof body,
+                 "{\"Success\":true,\"Data\":{\"SessionId\":\"%s\",\"SessionWebSocketUrl\":\"ws://p/x\"}}",
+                 ids[i]);
+        post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+        platform_answers(200, body);
+        assert_int_equal(exchange.status, 200);
+        assert_int_equal(strlen(f.session_id), strlen("ses_") + 32);
+    }
+    tear_down(&f);
+}
+
+static void older_shape(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{\"Agent\":{\"Builtin\":\"echo\"}," PLATFORM "}");
+    static const char *const good[] = {
+        "{\"businessId\":12,\"campaignId\":\"Example\",\"transportType\":\"WebRTC\",\"audioConfig\":{"
+        "\"inputCodec\":"
+        "\"OPUS\",\"outputCodec\":\"OPUS\",\"sampleRate\":48000}}",
+        "{\"businessId\":\"12\",\"campaignId\":\"web-1\",\"transportType\":\"webrtc\",\"regionId\":\"EU-"
+        "DE\"}",
+    };
+    for (size_t i = 0; i < 2; i++) {
+        post_from(&f, INITIATE, "203.0.113.9", good[i], &exchange);
+        assert_int_equal(exchange.status, 200);
+        assert_memory_equal(exchange.body, "{\"websocketUrl\":\"wss://gw/ws/session/ses_", 40);
+        assert_non_null(strstr(exchange.body, "\"iceServers\":[{"));
+        assert_string_equal(f.region_id, "EU-DE");
+    }
+    static const struct {
+        const char *body, *answer;
+    } bad[] = {
+        {"{\"campaignId\":\"Example\",\"transportType\":\"WebRTC\"}",
+         "{\"message\":\"Invalid or missing BusinessId.\"}"},
+        {"{\"businessId\":13,\"campaignId\":\"Example\"}", "Invalid or missing BusinessId."},
+        {"{\"businessId\":12,\"transportType\":\"WebRTC\"}",
+         "{\"message\":\"Invalid or missing CampaignId.\"}"},
+        {"{\"businessId\":12,\"campaignId\":\"other\"}", "Invalid or missing CampaignId."},
+        {"{\"businessId\":12,\"campaignId\":\"Example\",\"regionId\":\"mars\"}",
+         "Invalid or missing RegionId"},
+        {"{\"businessId\":1.5,\"campaignId\":\"Example\"}", "\"businessId\":["},
+        {"{\"businessId\":12,\"campaignId\":\"Example\",\"audioConfig\":{\"inputCodec\":\"MP3\"}}",
+         "\"inputCodec\":["},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        post_from(&f, INITIATE, "203.0.113.9", bad[i].body, &exchange);
+        assert_int_equal(exchange.status, 400);
+        assert_non_null(strstr(exchange.body, bad[i].answer));
+    }
+    // WebSocket: the platform's own URL, in this shape's spelling.
+    post_from(&f, INITIATE, "203.0.113.9",
+              "{\"businessId\":12,\"campaignId\":\"Example\",\"transportType\":\"WebSocket\"}", &exchange);
+    platform_answers(200, platform_good);
+    assert_string_equal(exchange.body, "{\"websocketUrl\":\"wss://agent.example/ws?token=SECRET\"}");
+    tear_down(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(webrtc_hides_the_platform),
+        cmocka_unit_test(websocket_gives_the_platforms_url),
+        cmocka_unit_test(fixed_agents_need_no_platform),
+        cmocka_unit_test(refusals_say_the_agreed_words),
+        cmocka_unit_test(malformed_bodies),
+        cmocka_unit_test(every_problem_is_named),
+        cmocka_unit_test(admission_decides),
+        cmocka_unit_test(failures_give_back_what_was_taken),
+        cmocka_unit_test(unsafe_session_ids_are_replaced),
+        cmocka_unit_test(older_shape),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
