@@ -22,6 +22,14 @@ void rtp_stream_init(struct rtp_stream *s, uint32_t ssrc, uint32_t clock_hz, uns
     *s = (struct rtp_stream){.ssrc = ssrc, .clock_hz = clock_hz, .probation = probation};
 }
 
+void rtp_stream_set_clock(struct rtp_stream *s, uint32_t clock_hz) {
+    if (clock_hz == s->clock_hz)
+        return;
+    s->jitter_q4 = (uint32_t)((uint64_t)s->jitter_q4 * clock_hz / s->clock_hz);
+    s->clock_hz = clock_hz;
+    s->have_transit = false;
+}
+
 // A.1 for a source on probation: it must send `probation` packets in order.
 static enum rtp_stream_verdict prove(struct rtp_stream *s, uint16_t seq) {
     bool in_order = s->started && seq == (uint16_t)(s->max_seq + 1);

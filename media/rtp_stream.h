@@ -43,6 +43,9 @@ void rtp_stream_init(struct rtp_stream *s, uint32_t ssrc, uint32_t clock_hz, uns
 enum rtp_stream_verdict rtp_stream_packet(struct rtp_stream *s, uint16_t seq, uint32_t timestamp,
                                           uint64_t now_us);
 
+// Renegotiated to another clock: jitter is restated in its ticks, and everything else goes on.
+void rtp_stream_set_clock(struct rtp_stream *s, uint32_t clock_hz);
+
 // The highest sequence number seen, with cycles in the upper half.
 uint32_t rtp_stream_highest_seq(const struct rtp_stream *s);
 // Expected less received; negative when duplicates came (A.3).

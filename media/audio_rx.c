@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/audio_rx.h"
+
+#include "gateway/core/metrics.h"
+#include "media/jitter.h"
+#include "media/rtp_stream.h"
+#include "media/tempo.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TAKEOVER_US = 500000, // a source silent for so long may be replaced
+    FADE_FROM_MS = 60,    // of concealment at a stretch, which then fades
+    FADE_TO_MS = 120,     // to silence here
+    SILENCE_MS = 10,
+    SILENCE_CAP = 80,
+    OPUS_DTX_LEN = 2,          // bytes of payload that mean: the speaker is silent
+    POOL_BYTES_NARROW = 16000, // two seconds of 64 kbit/s
+    POOL_BYTES_OPUS = 32000,
+};
+
+// How the reader reads, and so what is in the buffer.
+enum reading { READING_PCM, READING_PAYLOAD };
+
+// All that depends on what was negotiated.
+struct chain {
+    struct audio_rx_config config;
+    struct codec_decoder *decoder; // owns
+    int16_t *pcm;                  // owns; decoded and not yet read, or as bytes payload not yet read
+    size_t pcm_cap;
+    uint8_t silence[SILENCE_CAP]; // SILENCE_MS of it, encoded
+    size_t silence_len;
+};
+
+struct audio_rx {
+    struct chain chain;
+    struct jitter *jitter; // owns
+    enum reading reading;
+    size_t at, end; // of the buffer: samples or bytes
+    size_t gap;     // bytes of silence to be read before it
+
+    bool have_source, source_gone;
+    struct rtp_stream stream;
+    uint32_t packet_ms;
+
+    bool dtx;            // the last packet heard said that silence follows
+    uint32_t made_up_us; // at a stretch, up to FADE_TO_MS
+    uint64_t undecodable_ms;
+    struct jitter_stats old_jitter;        // of jitter buffers before a switch
+    uint64_t told_lost, told_concealed_ms; // to the metrics
+    struct audio_rx_stats counters;
+};
+
+static uint32_t clock_of(const struct audio_rx *rx) {
+    return codec_desc(rx->chain.config.codec)->clock_hz;
+}
+
+static bool is_opus(const struct audio_rx *rx) {
+    return rx->chain.config.codec == CODEC_OPUS;
+}
+
+static void chain_destroy(struct chain *chain) {
+    codec_decoder_free(chain->decoder);
+    free(chain->pcm);
+}
+
+static int chain_init(struct chain *out, const struct audio_rx_config *config) {
+    struct chain chain = {.config = *config};
+    if (!codec_desc(config->codec) || config->codec == CODEC_L16)
+        return -EINVAL;
+    int err = codec_decoder_new(&chain.decoder, config->codec, config->pcm_rate_hz);
+    if (err)
+        return err;
+    int len = codec_silence_payload(config->codec, SILENCE_MS, chain.silence, sizeof chain.silence);
+    chain.silence_len = len > 0 ? (size_t)len : 0;
+    // Twice the longest frame, so that any can be played twice.
+    chain.pcm_cap = (size_t)config->pcm_rate_hz / 1000 * CODEC_MAX_FRAME_MS * 2;
+    chain.pcm = calloc(chain.pcm_cap, sizeof *chain.pcm);
+    if (!chain.pcm) {
+        chain_destroy(&chain);
+        return -ENOMEM;
+    }
+    *out = chain;
+    return 0;
+}
+
+static int jitter_for(struct jitter **out, enum codec_id codec) {
+    struct jitter_config config = {
+        .clock_hz = codec_desc(codec)->clock_hz,
+        .max_payload = CODEC_MAX_PAYLOAD,
+        .pool_bytes = codec == CODEC_OPUS ? POOL_BYTES_OPUS : POOL_BYTES_NARROW,
+    };
+    return jitter_new(out, &config);
+}
+
+int audio_rx_new(struct audio_rx **out, const struct audio_rx_config *config) {
+    struct audio_rx *rx = calloc(1, sizeof *rx);
+    if (!rx)
+        return -ENOMEM;
+    int err = chain_init(&rx->chain, config);
+    if (err)
+        goto out;
+    err = jitter_for(&rx->jitter, config->codec);
+    if (err) {
+        chain_destroy(&rx->chain);
+        goto out;
+    }
+    *out = rx;
+    return 0;
+out:
+    free(rx);
+    return err;
+}
+
+void audio_rx_free(struct audio_rx *rx) {
+    if (!rx)
+        return;
+    chain_destroy(&rx->chain);
+    jitter_free(rx->jitter);
+    free(rx);
+}
+
+// ---- Statistics
+
+static uint64_t ticks_to_ms(const struct audio_rx *rx, uint64_t ticks) {
+    return ticks * 1000 / clock_of(rx);
+}
+
+// The jitter buffer's own, and those of its predecessors; concealed_ticks in milliseconds.
+static struct jitter_stats all_jitter_stats(const struct audio_rx *rx) {
+    struct jitter_stats sum;
+    jitter_stats(rx->jitter, &sum);
+    sum.lost += rx->old_jitter.lost;
+    sum.late += rx->old_jitter.late;
+    sum.duplicates += rx->old_jitter.duplicates;
+    sum.oversize += rx->old_jitter.oversize;
+    sum.skipped += rx->old_jitter.skipped;
+    sum.concealed_ticks = ticks_to_ms(rx, sum.concealed_ticks) + rx->old_jitter.concealed_ticks;
+    return sum;
+}
+
+static uint64_t concealed_ms(const struct audio_rx *rx, const struct jitter_stats *stats) {
+    return stats->concealed_ticks + rx->undecodable_ms;
+}
+
+static void tell_metrics(struct audio_rx *rx) {
+    struct jitter_stats stats = all_jitter_stats(rx);
+    uint64_t made_up_ms = concealed_ms(rx, &stats);
+    if (stats.lost != rx->told_lost)
+        metric_add(METRIC_RTP_LOST, (int64_t)(stats.lost - rx->told_lost));
+    if (made_up_ms != rx->told_concealed_ms)
+        metric_add(METRIC_RTP_CONCEALED_MS, (int64_t)(made_up_ms - rx->told_concealed_ms));
+    rx->told_lost = stats.lost;
+    rx->told_concealed_ms = made_up_ms;
+}
+
+void audio_rx_stats(const struct audio_rx *rx, struct audio_rx_stats *out) {
+    struct jitter_stats stats = all_jitter_stats(rx);
+    *out = rx->counters;
+    out->lost = stats.lost;
+    out->late = stats.late;
+    out->duplicates = stats.duplicates;
+    out->dropped += stats.oversize + stats.skipped;
+    out->concealed_ms = concealed_ms(rx, &stats);
+    out->jitter_us = rx->have_source ? rtp_stream_jitter_us(&rx->stream) : 0;
+    out->target_ms = stats.target_ms;
+    out->depth_ms = stats.depth_ms;
+}
+
+// ---- Renegotiation
+
+static int switch_codec(struct audio_rx *rx, enum codec_id codec) {
+    struct jitter *jitter;
+    int err = jitter_for(&jitter, codec);
+    if (err)
+        return err;
+    rx->old_jitter = all_jitter_stats(rx);
+    jitter_free(rx->jitter);
+    rx->jitter = jitter;
+    return 0;
+}
+
+int audio_rx_switch(struct audio_rx *rx, const struct audio_rx_config *config) {
+    struct chain chain;
+    int err = chain_init(&chain, config);
+    if (err)
+        return err;
+    bool other = config->codec != rx->chain.config.codec;
+    err = other ? switch_codec(rx, config->codec) : 0;
+    if (err) {
+        chain_destroy(&chain);
+        return err;
+    }
+    chain_destroy(&rx->chain);
+    rx->chain = chain;
+    rx->at = rx->end = rx->gap = 0;
+    rx->dtx = false;
+    rx->packet_ms = other ? 0 : rx->packet_ms;
+    if (rx->have_source)
+        rtp_stream_set_clock(&rx->stream, clock_of(rx));
+    return 0;
+}
+
+// ---- Packets in
+
+static bool may_take_over(const struct audio_rx *rx, uint64_t now_us) {
+    return !rx->have_source || rx->source_gone || now_us - rx->counters.last_packet_us >= TAKEOVER_US;
+}
+
+static void take_over(struct audio_rx *rx, uint32_t ssrc) {
+    rtp_stream_init(&rx->stream, ssrc, clock_of(rx), 0);
+    jitter_restart(rx->jitter);
+    rx->have_source = true;
+    rx->source_gone = false;
+}
+
+// False: not to be played, nor to fill its sequence number.
+static bool account(struct audio_rx *rx, const struct rtp_packet *packet, uint64_t now_us) {
+    switch (rtp_stream_packet(&rx->stream, packet->seq, packet->timestamp, now_us)) {
+    case RTP_STREAM_OK:
+        return true;
+    case RTP_STREAM_RESTART:
+        jitter_restart(rx->jitter);
+        return true;
+    default:
+        rx->counters.dropped++;
+        return false;
+    }
+}
+
+// An event or comfort noise takes a sequence number that must not look lost.
+static void fill_seq(struct audio_rx *rx, const struct rtp_packet *packet, uint64_t now_us) {
+    struct jitter_packet filler = {.seq = packet->seq, .timestamp = packet->timestamp};
+    jitter_put(rx->jitter, &filler, now_us);
+}
+
+static void other_payload_type(struct audio_rx *rx, const struct rtp_packet *packet, uint64_t now_us) {
+    if (packet->payload_type != rx->chain.config.dtmf_payload_type)
+        rx->counters.wrong_payload_type++;
+    if (!rx->have_source || packet->ssrc != rx->stream.ssrc || !account(rx, packet, now_us))
+        return;
+    rx->counters.last_packet_us = now_us;
+    fill_seq(rx, packet, now_us);
+}
+
+void audio_rx_packet(struct audio_rx *rx, const struct rtp_packet *packet, uint64_t now_us) {
+    metric_add(METRIC_RTP_IN, 1);
+    if (packet->payload_type != rx->chain.config.payload_type) {
+        other_payload_type(rx, packet, now_us);
+        return;
+    }
+    uint32_t ticks = codec_payload_ticks(rx->chain.config.codec, packet->payload, packet->payload_len);
+    if (!ticks || ticks > clock_of(rx) / 1000 * CODEC_MAX_FRAME_MS) {
+        rx->counters.dropped++;
+        return;
+    }
+    if (!rx->have_source || packet->ssrc != rx->stream.ssrc) {
+        if (!may_take_over(rx, now_us)) {
+            rx->counters.dropped++;
+            return;
+        }
+        take_over(rx, packet->ssrc);
+    }
+    rx->counters.last_packet_us = now_us;
+    if (!account(rx, packet, now_us))
+        return;
+    rx->counters.packets++;
+    rx->counters.bytes += packet->payload_len;
+    rx->packet_ms = (uint32_t)ticks_to_ms(rx, ticks);
+    struct jitter_packet in = {packet->seq, packet->timestamp, ticks, packet->payload, packet->payload_len};
+    jitter_put(rx->jitter, &in, now_us);
+}
+
+void audio_rx_bye(struct audio_rx *rx, uint32_t ssrc) {
+    if (rx->have_source && rx->stream.ssrc == ssrc)
+        rx->source_gone = true;
+}
+
+uint32_t audio_rx_packet_ms(const struct audio_rx *rx) {
+    return rx->packet_ms;
+}
+
+bool audio_rx_report(struct audio_rx *rx, uint64_t now_us, struct rtcp_report_block *out) {
+    return rx->have_source && rtp_stream_report(&rx->stream, now_us, out);
+}
+
+void audio_rx_sender_report(struct audio_rx *rx, const struct rtcp_sender_info *info, uint64_t now_us) {
+    if (rx->have_source)
+        rtp_stream_sender_report(&rx->stream, info->ntp, now_us);
+}
+
+// ---- PCM out
+
+static void start_reading(struct audio_rx *rx, enum reading reading, uint64_t span_ms) {
+    if (rx->reading != reading)
+        rx->at = rx->end = rx->gap = 0;
+    rx->reading = reading;
+    jitter_set_lead(rx->jitter, span_ms > rx->packet_ms ? (span_ms - rx->packet_ms) * 1000 : 0);
+}
+
+static size_t samples_of(const struct audio_rx *rx, uint32_t ticks) {
+    size_t samples = (size_t)((uint64_t)ticks * rx->chain.config.pcm_rate_hz / clock_of(rx));
+    return samples < rx->chain.pcm_cap ? samples : rx->chain.pcm_cap;
+}
+
+// A straight line from full at FADE_FROM_MS of making things up to nothing at FADE_TO_MS.
+static void fade(struct audio_rx *rx, int16_t *pcm, size_t samples) {
+    uint32_t rate_hz = rx->chain.config.pcm_rate_hz;
+    const int64_t span_us = (FADE_TO_MS - FADE_FROM_MS) * 1000;
+    for (size_t i = 0; i < samples; i++) {
+        int64_t left_us = FADE_TO_MS * 1000 - (int64_t)rx->made_up_us - (int64_t)(i * 1000000 / rate_hz);
+        if (left_us < span_us)
+            pcm[i] = (int16_t)(left_us > 0 ? pcm[i] * left_us / span_us : 0);
+    }
+}
+
+static void make_up(struct audio_rx *rx, const struct jitter_frame *frame) {
+    size_t samples = samples_of(rx, frame->ticks);
+    const uint8_t *next = frame->kind == JITTER_LOST ? frame->payload : NULL;
+    rx->at = 0;
+    rx->end = samples;
+    if (rx->made_up_us >= FADE_TO_MS * 1000 && !rx->dtx) {
+        memset(rx->chain.pcm, 0, samples * sizeof *rx->chain.pcm);
+        return;
+    }
+    codec_conceal(rx->chain.decoder, next, frame->len, rx->chain.pcm, samples);
+    if (rx->dtx) // comfort noise goes on for as long as the silence
+        return;
+    fade(rx, rx->chain.pcm, samples);
+    uint64_t made_up_us = rx->made_up_us + ticks_to_ms(rx, frame->ticks) * 1000;
+    rx->made_up_us = made_up_us < FADE_TO_MS * 1000 ? (uint32_t)made_up_us : FADE_TO_MS * 1000;
+}
+
+static void keep_pace(struct audio_rx *rx, enum jitter_pace pace) {
+    struct chain *chain = &rx->chain;
+    if (pace == JITTER_STEADY)
+        return;
+    bool quiet = tempo_is_quiet(chain->pcm, rx->end);
+    if (pace == JITTER_SLOWER && quiet && rx->end <= chain->pcm_cap / 2) {
+        memcpy(chain->pcm + rx->end, chain->pcm, rx->end * sizeof *chain->pcm);
+        rx->end *= 2;
+    } else if (pace == JITTER_SLOWER) {
+        rx->end = tempo_lengthen(chain->pcm, rx->end, chain->pcm_cap, chain->config.pcm_rate_hz);
+    } else if (quiet) {
+        rx->end = 0;
+    } else if (pace == JITTER_FASTER) {
+        rx->end = tempo_shorten(chain->pcm, rx->end, chain->config.pcm_rate_hz);
+    }
+}
+
+static void decode(struct audio_rx *rx, const struct jitter_frame *frame) {
+    struct chain *chain = &rx->chain;
+    int samples = codec_decode(chain->decoder, frame->payload, frame->len, chain->pcm, chain->pcm_cap);
+    if (samples < 0) {
+        rx->undecodable_ms += ticks_to_ms(rx, frame->ticks);
+        make_up(rx, frame);
+        return;
+    }
+    rx->at = 0;
+    rx->end = (size_t)samples;
+    rx->made_up_us = 0;
+    rx->dtx = is_opus(rx) && frame->len <= OPUS_DTX_LEN;
+    keep_pace(rx, frame->pace);
+}
+
+// The next frame into the buffer, which may then hold nothing if the frame was left out. False when there is
+// no stream.
+static bool refill_pcm(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us) {
+    struct jitter_frame frame;
+    jitter_get(rx->jitter, now_us, ahead_us, &frame);
+    if (frame.kind == JITTER_IDLE)
+        return false;
+    if (frame.kind == JITTER_PACKET)
+        decode(rx, &frame);
+    else
+        make_up(rx, &frame);
+    return true;
+}
+
+void audio_rx_read_pcm(struct audio_rx *rx, int16_t *out, size_t samples, uint64_t now_us) {
+    uint64_t rate_hz = rx->chain.config.pcm_rate_hz;
+    start_reading(rx, READING_PCM, samples * 1000 / rate_hz);
+    size_t done = 0;
+    while (done < samples) {
+        if (rx->at == rx->end && !refill_pcm(rx, now_us, done * 1000000 / rate_hz)) {
+            memset(out + done, 0, (samples - done) * sizeof *out);
+            break;
+        }
+        size_t held = rx->end - rx->at, part = held < samples - done ? held : samples - done;
+        memcpy(out + done, rx->chain.pcm + rx->at, part * sizeof *out);
+        rx->at += part;
+        done += part;
+    }
+    tell_metrics(rx);
+}
+
+// ---- Payload out
+
+// The next packet's bytes into the buffer, or the length of a gap. False when there is no stream.
+static bool refill_bytes(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us) {
+    struct jitter_frame frame;
+    jitter_get(rx->jitter, now_us, ahead_us, &frame);
+    rx->at = rx->end = 0;
+    if (frame.kind == JITTER_IDLE)
+        return false;
+    if (frame.kind != JITTER_PACKET) {
+        rx->gap = frame.ticks;
+    } else if (frame.pace != JITTER_FASTER) {
+        memcpy(rx->chain.pcm, frame.payload, frame.len);
+        rx->end = frame.len;
+    }
+    return true;
+}
+
+// One Opus packet for one frame. What is to be made up for a gap, the receiver of the payload makes up.
+static size_t read_packet(struct audio_rx *rx, uint8_t *out, size_t cap, uint64_t now_us) {
+    struct jitter_frame frame;
+    do
+        jitter_get(rx->jitter, now_us, 0, &frame);
+    while (frame.kind == JITTER_PACKET && frame.pace == JITTER_FASTER);
+    if (frame.kind != JITTER_PACKET || frame.len > cap)
+        return 0;
+    memcpy(out, frame.payload, frame.len);
+    return frame.len;
+}
+
+// Of 64 kbit/s codecs, whose bytes are ticks, whatever the packets. 0 when none of it is the sender's.
+static size_t read_bytes(struct audio_rx *rx, uint8_t *out, size_t len, uint64_t now_us) {
+    const struct chain *chain = &rx->chain;
+    bool heard = false;
+    for (size_t done = 0, part; done < len; done += part) {
+        size_t want = len - done;
+        if (!rx->gap && rx->at == rx->end && !refill_bytes(rx, now_us, done * 1000000 / clock_of(rx)))
+            rx->gap = want;
+        size_t held = rx->gap ? rx->gap : rx->end - rx->at;
+        part = held < want ? held : want;
+        if (rx->gap) {
+            for (size_t i = 0; i < part; i++)
+                out[done + i] = chain->silence[(done + i) % chain->silence_len];
+            rx->gap -= part;
+        } else {
+            memcpy(out + done, (const uint8_t *)chain->pcm + rx->at, part);
+            rx->at += part;
+            heard = true;
+        }
+    }
+    return heard ? len : 0;
+}
+
+size_t audio_rx_read_payload(struct audio_rx *rx, uint8_t *out, size_t cap, uint32_t frame_ms,
+                             uint64_t now_us) {
+    size_t len = (size_t)clock_of(rx) / 1000 * frame_ms;
+    if (is_opus(rx) ? frame_ms != rx->packet_ms : len > cap)
+        return 0;
+    start_reading(rx, READING_PAYLOAD, frame_ms);
+    len = is_opus(rx) ? read_packet(rx, out, cap, now_us) : read_bytes(rx, out, len, now_us);
+    tell_metrics(rx);
+    return len;
+}
