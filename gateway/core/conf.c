@@ -34,8 +34,8 @@ static void free_strings(struct conf_strings *strings) {
 }
 
 static void free_level(const char *schema, char *base) {
-    const struct conf_key *key;
-    for (size_t n = 0; (key = conf_key_child(schema, n)); n++) {
+    const struct conf_key *key = NULL;
+    while ((key = conf_key_next(schema, key))) {
         if (key->type == CONF_SECTION)
             free_level(key->path, base);
         else if (key->flags & CONF_UNKEPT)

@@ -227,8 +227,8 @@ static int compare(const void *a, const void *b) {
 // A stranger's variable is none of our business, but one letter off with "__" behind it can only be meant for
 // us.
 static void warn_misspelt(struct conf_reader *reader, const struct variable *variable) {
-    const struct conf_key *key;
-    for (size_t n = 0; variable->count > 1 && (key = conf_key_child("", n)); n++) {
+    const struct conf_key *key = NULL;
+    while (variable->count > 1 && (key = conf_key_next("", key))) {
         if (conf_distance(variable->segments[0], conf_key_leaf(key)) == 1) {
             conf_unknown(reader, "", variable->segments[0], variable->segments[0]);
             return;

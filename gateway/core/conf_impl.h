@@ -71,8 +71,8 @@ static inline void *conf_pointer(const char *at) {
     return pointer;
 }
 
-// The n-th key right below `parent` ("" for the top); NULL beyond the last.
-const struct conf_key *conf_key_child(const char *parent, size_t n);
+// The key after `previous` (NULL: the first) right below `parent` ("" for the top); NULL after the last.
+const struct conf_key *conf_key_next(const char *parent, const struct conf_key *previous);
 const struct conf_key *conf_key_find(const char *parent, const char *name); // in any case; NULL when unknown
 const char *conf_key_leaf(const struct conf_key *key);                      // "Key" of "Section.Key"
 

@@ -94,8 +94,8 @@ static json_t *value_json(const struct conf_key *key, const char *base, bool mas
 
 static json_t *level_json(const char *schema, const char *base, bool masked) {
     json_t *object = json_object();
-    const struct conf_key *key;
-    for (size_t n = 0; (key = conf_key_child(schema, n)); n++) {
+    const struct conf_key *key = NULL;
+    while ((key = conf_key_next(schema, key))) {
         if (!(key->flags & CONF_UNKEPT))
             json_object_set_new(object, conf_key_leaf(key), value_json(key, base, masked));
     }
@@ -114,8 +114,8 @@ int conf_print(const struct conf *conf, FILE *out) {
 
 static size_t compare_level(const char *schema, const char *old_base, const char *new_base, FILE *out) {
     size_t differ = 0;
-    const struct conf_key *key;
-    for (size_t n = 0; (key = conf_key_child(schema, n)); n++) {
+    const struct conf_key *key = NULL;
+    while ((key = conf_key_next(schema, key))) {
         if (key->type == CONF_SECTION) {
             differ += compare_level(key->path, old_base, new_base, out);
             continue;

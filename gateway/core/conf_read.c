@@ -271,8 +271,8 @@ static void read_key(struct conf_reader *reader, const struct conf_key *key, con
 
 static void read_level(struct conf_reader *reader, const json_t *object, const char *schema, const char *path,
                        char *base) {
-    const struct conf_key *key;
-    for (size_t n = 0; !reader->no_memory && (key = conf_key_child(schema, n)); n++) {
+    const struct conf_key *key = NULL;
+    while (!reader->no_memory && (key = conf_key_next(schema, key))) {
         char child[CONF_PATH_MAX];
         conf_join(child, path, conf_key_leaf(key));
         read_key(reader, key, json_object_get(object, conf_key_leaf(key)), child, base);

@@ -75,8 +75,8 @@ size_t conf_distance(const char *a, const char *b) {
 static const struct conf_key *nearest_sibling(const char *parent, const char *name) {
     const struct conf_key *best = NULL;
     size_t best_distance = strlen(name) / 3 + 2;
-    const struct conf_key *key;
-    for (size_t n = 0; (key = conf_key_child(parent, n)); n++) {
+    const struct conf_key *key = NULL;
+    while ((key = conf_key_next(parent, key))) {
         size_t d = conf_distance(name, conf_key_leaf(key));
         if (d < best_distance) {
             best_distance = d;

@@ -176,10 +176,11 @@ static bool key_is_below(const struct conf_key *key, const char *parent) {
     return leaf == key->path + len + 1 && strncmp(key->path, parent, len) == 0;
 }
 
-const struct conf_key *conf_key_child(const char *parent, size_t n) {
-    for (size_t i = 0; i < conf_key_count; i++) {
-        if (key_is_below(&conf_keys[i], parent) && n-- == 0)
-            return &conf_keys[i];
+const struct conf_key *conf_key_next(const char *parent, const struct conf_key *previous) {
+    const struct conf_key *key = previous ? previous + 1 : conf_keys;
+    for (; key < conf_keys + conf_key_count; key++) {
+        if (key_is_below(key, parent))
+            return key;
     }
     return NULL;
 }
