@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A browser's peer connection, the answering side: one ICE component (BUNDLE, rtcp-mux), DTLS-SRTP, one audio stream each
-// way, data channels. Implements leg_ops. Everything on one worker thread.
+// A browser's peer connection, the answering side: one ICE component (BUNDLE, rtcp-mux), DTLS-SRTP, one audio
+// stream each way, data channels. Implements leg_ops. Everything on one worker thread.
 #ifndef IQ_WEBRTC_PEER_H
 #define IQ_WEBRTC_PEER_H
 
@@ -34,11 +34,12 @@ struct peer_env {
     uint16_t stun_port;
     const struct peer_turn *turns;
     size_t turn_count;
-    bool allow_loopback; // also gather 127.0.0.1 and ::1 (the demo and the tests; browsers on this very machine)
+    bool allow_loopback; // also gather 127.0.0.1 and ::1 (the demo and the tests; browsers on this very
+                         // machine)
 };
 
 struct peer_config {
-    const char *call_id; // for logs; copied
+    const char *call_id;  // for logs; copied
     uint32_t pcm_rate_hz; // what the bridge would like (leg_media)
     // Text sent on each data channel when it opens; NULL for none. Copied.
     const char *greeting;
@@ -54,7 +55,8 @@ struct peer_candidate {
 };
 
 struct peer_signals {
-    void (*on_candidate)(const struct peer_candidate *candidate, void *arg); // ours, trickled; NULL candidate at the end
+    void (*on_candidate)(const struct peer_candidate *candidate,
+                         void *arg); // ours, trickled; NULL candidate at the end
     void *arg;
 };
 
@@ -62,17 +64,20 @@ int peer_new(struct peer **out, const struct peer_env *env, const struct peer_co
              const struct peer_signals *signals, const struct leg_events *events, void *events_arg);
 
 // An offer, the first or a later one (renegotiation, ICE restart). *answer is malloc'ed, the caller frees it.
-// -EINVAL malformed SDP, -ENOENT no audio, -ENOTSUP no common codec, -EPROTO no fingerprint / ICE credentials.
-// On error nothing of an established connection changes. `err` tells a person.
+// -EINVAL malformed SDP, -ENOENT no audio, -ENOTSUP no common codec, -EPROTO no fingerprint / ICE
+// credentials. On error nothing of an established connection changes. `err` tells a person.
 int peer_offer(struct peer *peer, const char *sdp, size_t len, char **answer, struct err_text *err);
 
-// May come before the offer: up to 64 are kept. More than 128 in all: -ENOSPC, the peer goes on. A candidate that cannot be
-// used (mDNS name that does not resolve, unknown transport) is skipped and is no error. -EINVAL when malformed.
+// May come before the offer: up to 64 are kept. More than 128 in all: -ENOSPC, the peer goes on. A candidate
+// that cannot be used (mDNS name that does not resolve, unknown transport) is skipped and is no error.
+// -EINVAL when malformed.
 int peer_add_candidate(struct peer *peer, const struct peer_candidate *candidate);
 
-// When an authenticated packet (SRTP, SRTCP, DTLS record, consent answer) last came, 0 for never, in ticker_now_us time.
+// When an authenticated packet (SRTP, SRTCP, DTLS record, consent answer) last came, 0 for never, in
+// ticker_now_us time.
 uint64_t peer_last_heard_us(const struct peer *peer);
 
-struct leg peer_leg(struct peer *peer); // owner calls leg.ops->close(); on_closed then says that the memory is gone
+struct leg
+peer_leg(struct peer *peer); // owner calls leg.ops->close(); on_closed then says that the memory is gone
 
 #endif

@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+//   peer_offer -> peer_sdp -> ice credentials and candidates, dtls, datachan, peer_media -> the answer
+//   ice  on_packet -> peer_media_receive -> (SRTP) audio | dtls_receive -> keys -> peer_media | SCTP ->
+//   datachan ice  on_state  -> connected: dtls_start      lost: the guard's grace
+//
+// One guard timer: until media is up it is the connect timeout, afterwards the grace for a lost network.
+#include "webrtc/peer.h"
+
+#include "gateway/core/log.h"
+#include "gateway/core/ticker.h"
+#include "webrtc/datachan.h"
+#include "webrtc/dtls.h"
+#include "webrtc/ice.h"
+#include "webrtc/ice_candidate.h"
+#include "webrtc/peer_media.h"
+#include "webrtc/peer_sdp.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+    MAX_EARLY_CANDIDATES = 64,
+    MAX_CANDIDATES = 128,
+    MAX_CANDIDATE_LEN = 1024,
+    FIRST_REPORT_MS = 1000,
+    REPORT_MS = 5000, // RFC 3550 section 6.2's minimum, randomised over half to one and a half of it
+};
+
+struct early_candidate {
+    char *text, *ufrag; // owned; ufrag may be NULL
+};
+
+struct peer {
+    const struct peer_env *env; // borrowed
+    struct peer_config config;
+    char call_id[128];
+    char *greeting; // owned
+    struct peer_signals signals;
+    const struct leg_events *events; // borrowed
+    void *events_arg;
+
+    struct ice *ice;           // owns, like all below
+    struct dtls *dtls;         // NULL before the first offer
+    struct datachan *channels; // NULL until offered
+    struct peer_media *media;
+    struct dtls_fingerprint fingerprint;
+    enum dtls_role role;
+    uint64_t session_id;
+    uint32_t version;
+    char mid[PEER_SDP_MAX_MID];
+    int mline_index;
+
+    struct early_candidate early[MAX_EARLY_CANDIDATES];
+    unsigned early_count, candidate_count;
+    bool early_done;
+
+    uv_timer_t guard, report;
+    unsigned open; // ICE and the timers, while closing
+    bool gathered, dtls_started, up, ended, closing;
+    uint64_t data_us; // when DTLS last brought authenticated data
+};
+
+static void peer_end(struct peer *peer, enum leg_end end, const char *reason) {
+    if (peer->ended || peer->closing)
+        return;
+    peer->ended = true;
+    uv_timer_stop(&peer->guard);
+    uv_timer_stop(&peer->report);
+    peer->events->on_end(end, reason, peer->events_arg);
+}
+
+static void on_guard(uv_timer_t *timer) {
+    static const char *const ice_names[] = {"new", "checking", "connected", "disconnected", "failed"};
+    struct peer *peer = timer->data;
+    char reason[160];
+    if (peer->up) {
+        snprintf(reason, sizeof reason, "no connection to the browser for %u ms (ICE %s)",
+                 peer->config.grace_ms, ice_names[ice_state(peer->ice)]);
+        peer_end(peer, LEG_END_LOST, reason);
+        return;
+    }
+    snprintf(reason, sizeof reason, "no media within %u ms (ICE %s, DTLS %s)",
+             peer->config.connect_timeout_ms, ice_names[ice_state(peer->ice)],
+             peer->dtls_started ? "under way" : "not begun");
+    peer_end(peer, LEG_END_FAILED, reason);
+}
+
+static void on_report_due(uv_timer_t *timer) {
+    struct peer *peer = timer->data;
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
+        random = REPORT_MS / 2;
+    peer_media_report(peer->media, ticker_now_us(), NULL);
+    uv_timer_start(timer, on_report_due, REPORT_MS / 2 + random % REPORT_MS, 0);
+}
+
+// ---- ICE
+
+static void on_ice_state(enum ice_state state, void *arg) {
+    struct peer *peer = arg;
+    log_debug(peer->call_id, "peer", "ICE state %d", state);
+    if (peer->ended)
+        return;
+    if (state == ICE_CONNECTED) {
+        if (peer->up)
+            uv_timer_stop(&peer->guard);
+        if (peer->dtls_started || !peer->dtls)
+            return;
+        peer->dtls_started = true;
+        dtls_start(peer->dtls);
+        return;
+    }
+    if (peer->up && !uv_is_active((uv_handle_t *)&peer->guard))
+        uv_timer_start(&peer->guard, on_guard, peer->config.grace_ms, 0);
+}
+
+static void on_ice_candidate(const char *text, void *arg) {
+    struct peer *peer = arg;
+    if (peer->ended)
+        return;
+    const struct peer_candidate candidate = {.candidate = text,
+                                             .sdp_mid = peer->mid,
+                                             .sdp_mline_index = peer->mline_index,
+                                             .ufrag = ice_ufrag(peer->ice)};
+    peer->signals.on_candidate(text ? &candidate : NULL, peer->signals.arg);
+}
+
+static void on_ice_packet(uint8_t *data, size_t len, void *arg) {
+    struct peer *peer = arg;
+    if (!peer->ended)
+        peer_media_receive(peer->media, data, len, ticker_now_us());
+}
+
+// ---- DTLS
+
+static void on_datagram_out(const uint8_t *datagram, size_t len, void *arg) {
+    struct peer *peer = arg;
+    ice_send(peer->ice, datagram, len); // lost like any packet where there is no way now
+}
+
+static void on_dtls_in(const uint8_t *datagram, size_t len, void *arg) {
+    struct peer *peer = arg;
+    if (peer->dtls)
+        dtls_receive(peer->dtls, datagram, len);
+}
+
+static void on_dtls_connected(const struct dtls_srtp_keys *keys, void *arg) {
+    struct peer *peer = arg;
+    if (peer->ended)
+        return;
+    int err = peer_media_keys(peer->media, keys);
+    if (err) {
+        log_error(peer->call_id, "peer", "SRTP cannot start (%s)", err_name(err));
+        peer_end(peer, LEG_END_FAILED, "SRTP could not be set up");
+        return;
+    }
+    if (peer->channels && datachan_start(peer->channels) != 0)
+        log_warn(peer->call_id, "peer", "the data channel cannot start");
+    peer->up = true;
+    peer->data_us = ticker_now_us();
+    uv_timer_stop(&peer->guard);
+    uv_timer_start(&peer->report, on_report_due, FIRST_REPORT_MS, 0);
+    log_debug(peer->call_id, "peer", "DTLS is up, SRTP profile 0x%04x", keys->profile);
+    peer->events->on_up(peer->events_arg);
+}
+
+static void on_dtls_data(const uint8_t *data, size_t len, void *arg) {
+    struct peer *peer = arg;
+    peer->data_us = ticker_now_us();
+    if (peer->channels)
+        datachan_receive(peer->channels, data, len);
+}
+
+static void on_dtls_end(bool clean, const char *reason, void *arg) {
+    struct peer *peer = arg;
+    char text[160];
+    snprintf(text, sizeof text, "DTLS: %s", reason);
+    peer_end(peer, clean ? LEG_END_HANGUP : peer->up ? LEG_END_LOST : LEG_END_FAILED, text);
+}
+
+static int peer_make_dtls(struct peer *peer, const struct peer_plan *plan) {
+    const struct dtls_events events = {.on_send = on_datagram_out,
+                                       .on_connected = on_dtls_connected,
+                                       .on_data = on_dtls_data,
+                                       .on_end = on_dtls_end,
+                                       .arg = peer};
+    // As the client we send the first flight when we know that there is a way; as the server we would wait
+    // for the browser's retransmission where its first came too early.
+    enum dtls_role role = plan->may_be_client ? DTLS_CLIENT : DTLS_SERVER;
+    int err = dtls_new(&peer->dtls, peer->env->loop, peer->env->cert, role, &plan->fingerprint, &events);
+    if (err)
+        return err;
+    peer->role = role;
+    peer->fingerprint = plan->fingerprint;
+    return 0;
+}
+
+// ---- the data channel
+
+static void on_channel_text(const char *text, size_t len, void *arg) {
+    struct peer *peer = arg;
+    if (!peer->ended)
+        peer->events->on_text(text, len, peer->events_arg);
+}
+
+static void on_sctp_out(const uint8_t *packet, size_t len, void *arg) {
+    struct peer *peer = arg;
+    dtls_send(peer->dtls, packet, len); // SCTP sends again what is lost
+}
+
+static int peer_make_channels(struct peer *peer, const struct peer_plan *plan) {
+    const struct datachan_events events = {.on_text = on_channel_text, .on_send = on_sctp_out, .arg = peer};
+    uint16_t port = plan->application->sctp_port;
+    int err = datachan_new(&peer->channels, peer->env->sctp, peer->env->loop,
+                           port ? port : PEER_SDP_SCTP_PORT, peer->greeting, peer->call_id, &events);
+    if (!err && peer->up)
+        err = datachan_start(peer->channels);
+    return err;
+}
+
+// ---- offers
+
+struct offer {
+    struct sdp sdp;
+    struct peer_plan plan;
+};
+
+static int offer_read(struct offer *offer, const char *text, size_t len, struct err_text *err) {
+    if (sdp_parse(&offer->sdp, span_of(text, len), err) != 0)
+        return -EINVAL;
+    return peer_sdp_read(&offer->plan, &offer->sdp, err);
+}
+
+// A later offer must fit what is there: one DTLS association for the life of the peer.
+static int offer_check(const struct peer *peer, const struct peer_plan *plan, struct err_text *err) {
+    const struct dtls_fingerprint *old = &peer->fingerprint, *now = &plan->fingerprint;
+    bool same = old->len == now->len && memcmp(old->digest, now->digest, old->len) == 0;
+    if (!same)
+        return err_set(err, -EPROTO,
+                       "a later offer may not change the DTLS fingerprint: hang up and call again");
+    if (peer->role == DTLS_CLIENT ? !plan->may_be_client : !plan->may_be_server)
+        return err_set(err, -EPROTO, "a later offer may not change the DTLS role (a=setup): offer actpass");
+    return 0;
+}
+
+// Everything that can fail, before anything of an established connection is touched.
+static int offer_apply(struct peer *peer, struct offer *offer, bool *changed, struct err_text *err) {
+    struct peer_plan *plan = &offer->plan;
+    if (plan->application && !peer->channels) {
+        int code = peer->env->sctp ? peer_make_channels(peer, plan) : -ENOTSUP;
+        if (code) {
+            log_warn(peer->call_id, "peer", "the data channel is refused (%s)", err_name(code));
+            plan->application = NULL;
+        }
+    }
+    int code = 0;
+    if (!peer->gathered) {
+        ice_set_controlling(peer->ice, offer->sdp.ice_lite);
+        code = ice_gather(peer->ice);
+        if (code)
+            return err_set(err, code, "no local address or no free port between %u and %u",
+                           peer->env->udp_port_min, peer->env->udp_port_max);
+        peer->gathered = true;
+    }
+    code = peer_media_apply(peer->media, &plan->audio, changed);
+    if (code)
+        return err_set(err, code, "the codec cannot be set up (%s)", err_name(code));
+    // Last, for it binds the peer to this offer's fingerprint.
+    code = peer->dtls ? 0 : peer_make_dtls(peer, plan);
+    return code ? err_set(err, code, "DTLS cannot be set up (%s)", err_name(code)) : 0;
+}
+
+static int candidate_in(struct peer *peer, const char *text, const char *ufrag) {
+    if (peer->candidate_count == MAX_CANDIDATES)
+        return -ENOSPC;
+    peer->candidate_count++;
+    return ice_add_candidate(peer->ice, text, ufrag);
+}
+
+static void early_flush(struct peer *peer) {
+    for (unsigned i = 0; i < peer->early_count; i++) {
+        struct early_candidate *early = &peer->early[i];
+        candidate_in(peer, early->text, early->ufrag);
+        free(early->text);
+        free(early->ufrag);
+    }
+    peer->early_count = 0;
+}
+
+static void offer_candidates(struct peer *peer, const struct offer *offer) {
+    for (size_t i = 0; i < offer->sdp.media_count; i++) {
+        struct span cursor = offer->sdp.media[i].text, line;
+        bool ours = &offer->sdp.media[i] == offer->plan.audio.media ||
+                    (sdp_bundled(&offer->sdp, offer->plan.audio.media) &&
+                     sdp_bundled(&offer->sdp, &offer->sdp.media[i]));
+        while (ours && sdp_next_candidate(&cursor, &line)) {
+            char text[MAX_CANDIDATE_LEN];
+            if (span_copy(line, text, sizeof text))
+                candidate_in(peer, text, offer->plan.ufrag);
+        }
+    }
+}
+
+static void offer_ice(struct peer *peer, const struct offer *offer) {
+    const struct peer_plan *plan = &offer->plan;
+    bool restarted = false;
+    ice_remote_credentials(peer->ice, plan->ufrag, plan->pwd, &restarted);
+    if (restarted) {
+        log_info(peer->call_id, "peer", "ICE restart");
+        peer->candidate_count = 0;
+    }
+    if (restarted && peer->up)
+        uv_timer_start(&peer->guard, on_guard, peer->config.grace_ms, 0);
+    offer_candidates(peer, offer);
+    early_flush(peer);
+    if (!plan->trickle || plan->audio.media->end_of_candidates || peer->early_done)
+        ice_remote_done(peer->ice);
+    peer->early_done = false;
+}
+
+static const char *own_candidate(size_t index, void *arg) {
+    return ice_local_candidate(arg, index);
+}
+
+static int offer_answer(struct peer *peer, const struct offer *offer, char *buf, size_t cap) {
+    // The first answer of a trickling browser goes out bare, for candidates follow at once. Later ones repeat
+    // ours, as after a restart they count for the new generation.
+    bool with_candidates = peer->version > 0 || !offer->plan.trickle;
+    const struct peer_answer answer = {.offer = &offer->sdp,
+                                       .plan = &offer->plan,
+                                       .session_id = peer->session_id,
+                                       .version = ++peer->version,
+                                       .ufrag = ice_ufrag(peer->ice),
+                                       .pwd = ice_pwd(peer->ice),
+                                       .fingerprint = cert_fingerprint(peer->env->cert),
+                                       .role = peer->role,
+                                       .ssrc = peer_media_ssrc(peer->media),
+                                       .cname = peer_media_cname(peer->media),
+                                       .candidate = with_candidates ? own_candidate : NULL,
+                                       .arg = peer->ice,
+                                       .candidates_end = ice_gathering_done(peer->ice)};
+    if (with_candidates)
+        ice_candidates_told(peer->ice);
+    int len = peer_sdp_answer(&answer, buf, cap);
+    return len < 0 ? len : 0;
+}
+
+static int offer_accept(struct peer *peer, struct offer *offer, size_t len, char **answer,
+                        struct err_text *err) {
+    bool later = peer->version > 0, changed = false;
+    int code = later ? offer_check(peer, &offer->plan, err) : 0;
+    if (code)
+        return code;
+    size_t cap = peer_sdp_answer_cap(&offer->sdp, len);
+    char *text = malloc(cap);
+    if (!text)
+        return err_set(err, -ENOMEM, "out of memory");
+    code = offer_apply(peer, offer, &changed, err);
+    if (code) {
+        free(text);
+        return code;
+    }
+    snprintf(peer->mid, sizeof peer->mid, "%s", offer->plan.mid);
+    peer->mline_index = (int)offer->plan.audio.media_index;
+    offer_ice(peer, offer);
+    code = offer_answer(peer, offer, text, cap);
+    if (code) {
+        free(text);
+        return err_set(err, code, "the answer cannot be written (%s)", err_name(code));
+    }
+    if (!later)
+        uv_timer_start(&peer->guard, on_guard, peer->config.connect_timeout_ms, 0);
+    *answer = text;
+    if (later && changed && peer->up)
+        peer->events->on_media(peer->events_arg);
+    return 0;
+}
+
+int peer_offer(struct peer *peer, const char *sdp, size_t len, char **answer, struct err_text *err) {
+    if (peer->ended || peer->closing)
+        return err_set(err, -EPIPE, "the connection has ended");
+    struct offer *offer = calloc(1, sizeof *offer); // too large for a stack
+    if (!offer)
+        return err_set(err, -ENOMEM, "out of memory");
+    int code = offer_read(offer, sdp, len, err);
+    if (!code)
+        code = offer_accept(peer, offer, len, answer, err);
+    free(offer);
+    return code;
+}
+
+int peer_add_candidate(struct peer *peer, const struct peer_candidate *candidate) {
+    if (peer->ended || peer->closing)
+        return 0;
+    bool first_offer_came = peer->version > 0;
+    if (!candidate->candidate || !candidate->candidate[0]) {
+        if (first_offer_came)
+            ice_remote_done(peer->ice);
+        else
+            peer->early_done = true;
+        return 0;
+    }
+    if (strnlen(candidate->candidate, MAX_CANDIDATE_LEN) == MAX_CANDIDATE_LEN)
+        return -EINVAL;
+    if (first_offer_came)
+        return candidate_in(peer, candidate->candidate, candidate->ufrag);
+    struct ice_candidate parsed;
+    if (ice_candidate_parse(&parsed, span_str(candidate->candidate)) != 0)
+        return -EINVAL;
+    if (peer->early_count == MAX_EARLY_CANDIDATES)
+        return -ENOSPC;
+    struct early_candidate early = {.text = strdup(candidate->candidate),
+                                    .ufrag = candidate->ufrag ? strndup(candidate->ufrag, 256) : NULL};
+    if (!early.text || (candidate->ufrag && !early.ufrag)) {
+        free(early.text);
+        free(early.ufrag);
+        return -ENOMEM;
+    }
+    peer->early[peer->early_count++] = early;
+    return 0;
+}
+
+uint64_t peer_last_heard_us(const struct peer *peer) {
+    uint64_t heard_us = peer_media_heard_us(peer->media);
+    return heard_us > peer->data_us ? heard_us : peer->data_us;
+}
+
+// ---- the leg
+
+static struct leg_media leg_media(void *leg, uint32_t want_rate_hz) {
+    struct peer *peer = leg;
+    return peer_media_rate(peer->media, want_rate_hz);
+}
+
+static void leg_read_pcm(void *leg, int16_t *out, size_t samples, uint64_t now_us) {
+    struct peer *peer = leg;
+    peer_media_read_pcm(peer->media, out, samples, now_us);
+}
+
+static size_t leg_read_payload(void *leg, uint8_t *out, size_t cap, uint32_t frame_ms, uint64_t now_us) {
+    struct peer *peer = leg;
+    return peer_media_read_payload(peer->media, out, cap, frame_ms, now_us);
+}
+
+static void leg_write_pcm(void *leg, const int16_t *pcm, size_t samples, bool silence, uint64_t now_us) {
+    (void)
+        silence; // sent all the same: a browser's jitter buffer and the NAT bindings live by a steady stream
+    struct peer *peer = leg;
+    peer_media_write_pcm(peer->media, pcm, samples, now_us);
+}
+
+static void leg_write_payload(void *leg, const uint8_t *payload, size_t len, uint32_t duration_ms,
+                              uint64_t now_us) {
+    struct peer *peer = leg;
+    peer_media_write_payload(peer->media, payload, len, duration_ms, now_us);
+}
+
+static int leg_send_text(void *leg, const char *text, size_t len) {
+    struct peer *peer = leg;
+    if (!peer->channels || peer->ended || peer->closing)
+        return -ENOTCONN;
+    return datachan_send_text(peer->channels, text, len);
+}
+
+static void leg_stats(void *leg, struct leg_stats *out) {
+    struct peer *peer = leg;
+    peer_media_stats(peer->media, out);
+}
+
+static void part_closed(struct peer *peer) {
+    if (--peer->open)
+        return;
+    const struct leg_events *events = peer->events;
+    void *arg = peer->events_arg;
+    peer_media_free(peer->media);
+    free(peer->greeting);
+    free(peer);
+    events->on_closed(arg);
+}
+
+static void on_ice_closed(void *arg) {
+    part_closed(arg);
+}
+
+static void on_timer_closed(uv_handle_t *handle) {
+    part_closed(handle->data);
+}
+
+// From the inside out, so that each still has the one below to say good-bye through.
+static void leg_close(void *leg, const char *reason) {
+    struct peer *peer = leg;
+    if (peer->closing)
+        return;
+    peer->closing = peer->ended = true;
+    peer_media_report(peer->media, ticker_now_us(), reason ? reason : "");
+    if (peer->channels)
+        datachan_close(peer->channels);
+    peer->channels = NULL;
+    dtls_close(peer->dtls);
+    peer->dtls = NULL;
+    for (unsigned i = 0; i < peer->early_count; i++) {
+        free(peer->early[i].text);
+        free(peer->early[i].ufrag);
+    }
+    peer->open = 3;
+    ice_close(peer->ice, on_ice_closed, peer);
+    uv_close((uv_handle_t *)&peer->guard, on_timer_closed);
+    uv_close((uv_handle_t *)&peer->report, on_timer_closed);
+}
+
+struct leg peer_leg(struct peer *peer) {
+    static const struct leg_ops ops = {.media = leg_media,
+                                       .read_pcm = leg_read_pcm,
+                                       .read_payload = leg_read_payload,
+                                       .write_pcm = leg_write_pcm,
+                                       .write_payload = leg_write_payload,
+                                       .send_text = leg_send_text,
+                                       .stats = leg_stats,
+                                       .close = leg_close};
+    return (struct leg){.ops = &ops, .impl = peer};
+}
+
+// ---- birth
+
+static void on_media_dtmf(char digit, void *arg) {
+    struct peer *peer = arg;
+    peer->events->on_dtmf(digit, peer->events_arg);
+}
+
+static int peer_make_media(struct peer *peer) {
+    const struct peer_media_events events = {
+        .on_send = on_datagram_out, .on_dtls = on_dtls_in, .on_dtmf = on_media_dtmf, .arg = peer};
+    return peer_media_new(&peer->media, peer->config.pcm_rate_hz, &events);
+}
+
+static int peer_make_ice(struct peer *peer) {
+    const struct ice_events events = {
+        .on_state = on_ice_state, .on_candidate = on_ice_candidate, .on_packet = on_ice_packet, .arg = peer};
+    return ice_new(&peer->ice, peer->env, peer->call_id, &events);
+}
+
+int peer_new(struct peer **out, const struct peer_env *env, const struct peer_config *config,
+             const struct peer_signals *signals, const struct leg_events *events, void *events_arg) {
+    struct peer *peer = calloc(1, sizeof *peer);
+    if (!peer)
+        return -ENOMEM;
+    peer->env = env;
+    peer->config = *config;
+    peer->signals = *signals;
+    peer->events = events;
+    peer->events_arg = events_arg;
+    snprintf(peer->call_id, sizeof peer->call_id, "%s", config->call_id);
+    peer->greeting = config->greeting ? strdup(config->greeting) : NULL;
+    int err = config->greeting && !peer->greeting ? -ENOMEM : 0;
+    if (!err && getrandom(&peer->session_id, sizeof peer->session_id, 0) < 0)
+        err = -EIO;
+    peer->session_id >>= 1; // RFC 8829 section 5.2.1: 63 bits
+    if (!err)
+        err = peer_make_media(peer);
+    if (!err)
+        err = peer_make_ice(peer);
+    if (err) {
+        peer_media_free(peer->media);
+        free(peer->greeting);
+        free(peer);
+        return err;
+    }
+    uv_timer_init(env->loop, &peer->guard);
+    uv_timer_init(env->loop, &peer->report);
+    peer->guard.data = peer->report.data = peer;
+    *out = peer;
+    return 0;
+}
