@@ -77,10 +77,13 @@ static int g711_encode_frame(void *state, const int16_t *pcm, size_t samples, ui
     const struct law *law = state;
     if (cap < samples)
         return -ENOBUFS;
+    // Copies, because `out` might alias them for all the compiler knows.
+    const uint8_t *to_code = law->to_code;
+    const int complement = law->complement;
     for (size_t i = 0; i < samples; i++) {
         int below = pcm[i] < 0 ? -1 : 0;
-        int magnitude = (pcm[i] ^ below) - (below & law->complement);
-        out[i] = (uint8_t)(law->to_code[magnitude >> 2] ^ (below & SIGN));
+        int magnitude = (pcm[i] ^ below) - (below & complement);
+        out[i] = (uint8_t)(to_code[magnitude >> 2] ^ (below & SIGN));
     }
     return (int)samples;
 }
