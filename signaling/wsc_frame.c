@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signaling/wsc_frame.h"
 
+#include "gateway/core/utf8.h"
+
 #include <string.h>
 
 static int fail(struct wsc_frames *frames, int code, const char *error) {
@@ -151,7 +153,7 @@ unsigned wsc_close_parse(const uint8_t *data, size_t len, char reason[WSC_CONTRO
     size_t reason_len = len - 2;
     if (!close_code_ok(code))
         return WSC_CLOSE_PROTOCOL;
-    if (!wsc_utf8_valid(data + 2, reason_len) || memchr(data + 2, '\0', reason_len))
+    if (!utf8_valid(data + 2, reason_len) || memchr(data + 2, '\0', reason_len))
         return code;
     memcpy(reason, data + 2, reason_len);
     reason[reason_len] = '\0';
@@ -185,34 +187,4 @@ void wsc_frame_mask(uint8_t *out, const uint8_t *data, size_t len, const uint8_t
     }
     for (; i < len; i++)
         out[i] = data[i] ^ key[i & 7];
-}
-
-// Bytes that follow the lead byte, and the least code point such a sequence may hold; -1 for no lead byte.
-static int utf8_follow(uint8_t lead, uint32_t *bits, uint32_t *least) {
-    if (lead < 0x80)
-        return 0;
-    if (lead >= 0xc2 && lead <= 0xdf)
-        return *bits = lead & 0x1f, *least = 0x80, 1;
-    if (lead >= 0xe0 && lead <= 0xef)
-        return *bits = lead & 0x0f, *least = 0x800, 2;
-    if (lead >= 0xf0 && lead <= 0xf4)
-        return *bits = lead & 0x07, *least = 0x10000, 3;
-    return -1;
-}
-
-bool wsc_utf8_valid(const uint8_t *data, size_t len) {
-    for (size_t i = 0; i < len;) {
-        uint32_t code = 0, least = 0;
-        int follow = utf8_follow(data[i++], &code, &least);
-        if (follow < 0 || (size_t)follow > len - i)
-            return false;
-        for (int k = 0; k < follow; k++, i++) {
-            if ((data[i] & 0xc0) != 0x80)
-                return false;
-            code = code << 6 | (data[i] & 0x3f);
-        }
-        if (code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-            return false;
-    }
-    return true;
 }

@@ -70,6 +70,4 @@ size_t wsc_frame_header(uint8_t out[WSC_HEADER_MAX], enum wsc_opcode opcode, siz
 // out = data xor mask, `offset` being the first byte's place in the payload (section 5.3). May be in place.
 void wsc_frame_mask(uint8_t *out, const uint8_t *data, size_t len, const uint8_t mask[4], size_t offset);
 
-bool wsc_utf8_valid(const uint8_t *data, size_t len); // RFC 3629
-
 #endif

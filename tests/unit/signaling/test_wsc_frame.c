@@ -266,22 +266,6 @@ static void test_sending_side(void **state) {
     }
 }
 
-static void test_utf8(void **state) {
-    (void)state;
-    static const char *const good[] = {"",
-                                       "abc",
-                                       "\xd9\x85\xd8\xb1\xd8\xad\xd8\xa8\xd8\xa7",
-                                       "\xe2\x82\xac",
-                                       "\xf0\x9f\x98\x80",
-                                       "\xf4\x8f\xbf\xbf"};
-    static const char *const bad[] = {"\x80",         "\xc0\x80",         "\xc3", "\xe0\x80\x80",
-                                      "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5", "a\xff"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        assert_true(wsc_utf8_valid((const uint8_t *)good[i], strlen(good[i])));
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_false(wsc_utf8_valid((const uint8_t *)bad[i], strlen(bad[i])));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_url_forms),
@@ -295,7 +279,6 @@ int main(void) {
         cmocka_unit_test(test_message_bound_over_fragments),
         cmocka_unit_test(test_close_payload),
         cmocka_unit_test(test_sending_side),
-        cmocka_unit_test(test_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
