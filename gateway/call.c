@@ -19,6 +19,8 @@ enum {
     // Opus DTX sends every 400 ms, so this long without a packet after the socket dropped means that nobody
     // is there.
     SILENT_AFTER_DROP_MS = 700,
+    // What still comes in this long after the drop was on its way, or sent by a process half dead.
+    LAST_PACKETS_US = 200000,
 };
 
 enum call_state { CALL_WAITING, CALL_CONNECTING, CALL_UP, CALL_ENDING };
@@ -323,7 +325,7 @@ static void on_grace_over(uv_timer_t *timer) {
 
 static void on_drop_checked(uv_timer_t *timer) {
     struct call *call = timer->data;
-    if (peer_last_heard_us(call->peer) <= call->dropped_at_us) {
+    if (peer_last_heard_us(call->peer) <= call->dropped_at_us + LAST_PACKETS_US) {
         call_end(call, 0, "browser_gone",
                  "The browser is gone: its signalling dropped and its media stopped.");
         return;
