@@ -368,10 +368,10 @@ static void garbage_changes_nothing(void **state) {
     world_free(world);
 }
 
-// Two threads, the hub on a third. Packets travel by mailbox; some are lost, so that the hub's thread sends
-// too.
+// Pairs on threads of their own, the hub on another. Packets travel by mailbox; some are lost, so that the
+// hub's thread sends too.
 
-enum { THREAD_ROUNDS = 3, THREAD_MESSAGES = 200, THREAD_LEN = 2000 };
+enum { SIDES = 4, THREAD_ROUNDS = 3, THREAD_MESSAGES = 200, THREAD_LEN = 2000 };
 
 struct side {
     uv_thread_t thread;
@@ -507,21 +507,17 @@ static void hub_main(void *arg) {
     uv_loop_close(&home->loop);
 }
 
-static void pair_run(struct sctp_hub *hub, struct side sides[2]) {
+// The even sides talk to the odd ones, each on its own thread, all at once.
+static void sides_run(struct sctp_hub *hub, struct side *sides, unsigned count) {
     uv_barrier_t barrier;
-    uv_barrier_init(&barrier, 2);
-    memset(sides, 0, 2 * sizeof *sides);
-    for (int i = 0; i < 2; i++) {
-        sides[i].hub = hub;
-        sides[i].peer = &sides[1 - i];
-        sides[i].barrier = &barrier;
-        sides[i].echo = i == 1;
-    }
-    for (int i = 0; i < 2; i++)
+    uv_barrier_init(&barrier, count);
+    for (unsigned i = 0; i < count; i++)
+        sides[i] = (struct side){.hub = hub, .peer = &sides[i ^ 1u], .barrier = &barrier, .echo = i % 2};
+    for (unsigned i = 0; i < count; i++)
         assert_int_equal(uv_thread_create(&sides[i].thread, side_main, &sides[i]), 0);
-    for (int i = 0; i < 2; i++)
+    for (unsigned i = 0; i < count; i++)
         uv_thread_join(&sides[i].thread);
-    for (int i = 0; i < 2; i++)
+    for (unsigned i = 0; i < count; i++)
         mailbox_free(sides[i].box);
     uv_barrier_destroy(&barrier);
 }
@@ -533,13 +529,15 @@ static void associations_live_on_threads_of_their_own(void **state) {
     assert_int_equal(uv_thread_create(&home.thread, hub_main, &home), 0);
     uv_sem_wait(&home.ready);
     assert_non_null(home.hub);
+    struct side *sides = calloc(SIDES, sizeof *sides);
     for (int round = 0; round < THREAD_ROUNDS; round++) {
-        struct side sides[2];
-        pair_run(home.hub, sides);
-        assert_int_equal(sides[0].failed + sides[1].failed, 0);
-        assert_int_equal(sides[0].received, THREAD_MESSAGES);
-        assert_int_equal(sides[1].received, THREAD_MESSAGES);
+        sides_run(home.hub, sides, SIDES);
+        for (int i = 0; i < SIDES; i++) {
+            assert_int_equal(sides[i].failed, 0);
+            assert_int_equal(sides[i].received, THREAD_MESSAGES);
+        }
     }
+    free(sides);
     uv_async_send(&home.stop);
     uv_thread_join(&home.thread);
     uv_sem_destroy(&home.ready);
