@@ -4,14 +4,16 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import { WebSocketServer } from 'ws';
-import { pcmSamples, tone } from './signal.mjs';
+import { ENCODINGS, tone } from './signal.mjs';
 
 export class AgentCall {
-  constructor(ws, request, { rateHz }) {
+  constructor(ws, request, { rateHz, encoding, echo }) {
     this.ws = ws;
     this.path = request.url;
     this.headers = request.headers;
     this.rateHz = rateHz;
+    this.encoding = encoding;
+    this.echo = echo; // every frame goes back as it came
     this.frames = []; // {at: ms, len: bytes}
     this.audio = []; // the last frames' buffers
     this.texts = [];
@@ -31,40 +33,49 @@ export class AgentCall {
     this.frames.push({ at: performance.now(), len: data.length });
     this.audio.push(data);
     if (this.audio.length > 500) this.audio.shift();
+    if (this.echo) this.say(data);
   }
 
-  // The last `ms` of what was heard, as samples (PCM only).
+  // The last `ms` of what was heard, as samples (encodings of signal.mjs only).
   lastSamples(ms) {
-    const bytes = Math.round((this.rateHz * ms) / 1000) * 2;
+    const { decode, bytesPerSample } = ENCODINGS[this.encoding];
+    const bytes = Math.round((this.rateHz * ms) / 1000) * bytesPerSample;
     const all = Buffer.concat(this.audio);
-    return pcmSamples(all.subarray(Math.max(0, all.length - bytes)));
+    return decode(all.subarray(Math.max(0, all.length - bytes)));
   }
 
   say(bytes) {
     if (!this.closed) this.ws.send(bytes, { binary: true });
   }
 
-  // A tone: 'burst' in one message, or in messages of `chunkBytes` each `everyMs`.
-  sayTone(freqHz, ms, { pattern = 'burst', chunkBytes = 640, everyMs = 20, fragments = false } = {}) {
-    const pcm = tone(this.rateHz, freqHz, ms);
-    if (pattern === 'burst') {
-      this.say(pcm);
-      return;
-    }
-    let at = 0;
+  // A tone: 'burst' in one message, or in messages of `chunkBytes`, each as long after the last as it plays ('steady').
+  sayTone(freqHz, ms, { pattern = 'burst', chunkBytes = 640, fragments = false } = {}) {
+    const { encode, bytesPerSample } = ENCODINGS[this.encoding];
+    const bytes = encode(tone(this.rateHz, freqHz, ms));
     clearInterval(this.speaking);
-    this.speaking = setInterval(() => {
-      if (this.closed || at >= pcm.length) {
-        clearInterval(this.speaking);
-        return;
+    if (pattern === 'burst') return this.say(bytes);
+    const bytesPerMs = (this.rateHz * bytesPerSample) / 1000;
+    const began = performance.now();
+    let at = 0;
+    const tick = () => {
+      // By the clock since the beginning, as agents do: a late timer is made up for.
+      while (at < bytes.length && at <= (performance.now() - began) * bytesPerMs) {
+        this.sayChunk(bytes.subarray(at, at + chunkBytes), fragments);
+        at += chunkBytes;
       }
-      const chunk = pcm.subarray(at, at + chunkBytes);
-      at += chunkBytes;
-      if (fragments && chunk.length > 1) {
-        this.ws.send(chunk.subarray(0, 1), { binary: true, fin: false });
-        this.ws.send(chunk.subarray(1), { binary: true, fin: true });
-      } else this.say(chunk);
-    }, everyMs);
+      if (at >= bytes.length) clearInterval(this.speaking);
+    };
+    tick();
+    this.speaking = setInterval(tick, chunkBytes / bytesPerMs);
+    return undefined;
+  }
+
+  sayChunk(chunk, fragments) {
+    if (this.closed) return;
+    if (fragments) {
+      this.ws.send(chunk.subarray(0, 1), { binary: true, fin: false });
+      this.ws.send(chunk.subarray(1), { binary: true, fin: true });
+    } else this.say(chunk);
   }
 
   sendText(text) {
@@ -82,12 +93,13 @@ export class AgentCall {
 }
 
 // fault: undefined | 'hang' (never answers the upgrade) | 'status404' | 'close' (closes at once)
-export async function startAgent({ host = '127.0.0.1', port = 0, rateHz = 16000, fault, onCall } = {}) {
+// What it speaks (rateHz, encoding, echo) may be changed between calls.
+export async function startAgent({ host = '127.0.0.1', port = 0, rateHz = 16000, encoding = 'PCM', echo = false, fault, onCall } = {}) {
   const calls = [];
   const held = new Set();
   const server = http.createServer();
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false });
-  const agent = { calls, fault, server };
+  const agent = { calls, fault, server, rateHz, encoding, echo };
   server.on('upgrade', (request, socket, head) => {
     held.add(socket);
     socket.on('error', () => {});
@@ -98,7 +110,7 @@ export async function startAgent({ host = '127.0.0.1', port = 0, rateHz = 16000,
       return;
     }
     wss.handleUpgrade(request, socket, head, (ws) => {
-      const call = new AgentCall(ws, request, { rateHz });
+      const call = new AgentCall(ws, request, agent);
       calls.push(call);
       if (agent.fault === 'close') ws.close(1011, 'no');
       else onCall?.(call);

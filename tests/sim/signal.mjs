@@ -57,13 +57,48 @@ export function wav(rateHz, pcm) {
   return Buffer.concat([head, pcm]);
 }
 
-// ITU-T G.711 expansion, for agents that speak it.
-export function mulawToPcm(bytes) {
-  const out = new Int16Array(bytes.length);
-  for (let i = 0; i < bytes.length; i++) {
-    const u = ~bytes[i] & 0xff;
-    const t = ((((u & 0x0f) << 3) + 0x84) << ((u & 0x70) >> 4)) - 0x84;
-    out[i] = u & 0x80 ? -t : t;
-  }
-  return out;
+// ITU-T G.711, expansion and compression, for agents that speak it.
+function mulawSample(byte) {
+  const u = ~byte & 0xff;
+  const t = ((((u & 0x0f) << 3) + 0x84) << ((u & 0x70) >> 4)) - 0x84;
+  return u & 0x80 ? -t : t;
 }
+
+function alawSample(byte) {
+  const a = byte ^ 0x55;
+  const segment = (a & 0x70) >> 4;
+  const low = ((a & 0x0f) << 4) + 8;
+  const t = segment ? (low + 0x100) << (segment - 1) : low;
+  return a & 0x80 ? t : -t;
+}
+
+// The code whose expansion is nearest: slow, short, and right by construction.
+function nearestCodes(expand) {
+  const byValue = Array.from({ length: 256 }, (_, code) => [expand(code), code]).sort((a, b) => a[0] - b[0]);
+  return (sample) => {
+    let low = 0;
+    let high = 255;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (byValue[middle][0] < sample) low = middle + 1;
+      else high = middle;
+    }
+    const under = byValue[Math.max(0, low - 1)];
+    return sample - under[0] < byValue[low][0] - sample ? under[1] : byValue[low][1];
+  };
+}
+
+function g711(expand) {
+  const compress = nearestCodes(expand);
+  return {
+    decode: (bytes) => Int16Array.from(bytes, expand),
+    encode: (pcm) => Buffer.from(pcmSamples(pcm).map(compress)),
+  };
+}
+
+// What an agent's bytes are: decode(bytes) -> samples, encode(s16le) -> bytes. The other encodings are echoed, not made.
+export const ENCODINGS = {
+  PCM: { decode: pcmSamples, encode: (pcm) => pcm, bytesPerSample: 2 },
+  MULAW: { ...g711(mulawSample), bytesPerSample: 1 },
+  ALAW: { ...g711(alawSample), bytesPerSample: 1 },
+};

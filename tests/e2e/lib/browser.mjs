@@ -6,6 +6,7 @@ import path from 'node:path';
 import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 import { tone, wav } from '../../sim/signal.mjs';
+import { giveEars, giveStats, keepPeers, keepSockets } from './ears.mjs';
 
 const CHROMIUM_ARGS = [
   '--no-sandbox',
@@ -55,77 +56,20 @@ export async function launchFirefox() {
   });
 }
 
-// Runs in the page before anything else: keeps every peer connection, and listens to what arrives.
-export function instrument() {
-  const Native = window.RTCPeerConnection;
-  window.testPeers = [];
-  window.testSockets = [];
-  window.RTCPeerConnection = class extends Native {
-    constructor(config, ...rest) {
-      super({ ...config, ...(window.testRtcConfig ?? {}) }, ...rest);
-      window.testPeers.push(this);
-      this.addEventListener('track', (event) => {
-        window.testStream = event.streams[0] ?? new MediaStream([event.track]);
-      });
-    }
-  };
-  const NativeSocket = window.WebSocket;
-  window.WebSocket = class extends NativeSocket {
-    constructor(...args) {
-      super(...args);
-      window.testSockets.push(this);
-    }
-  };
-  // The loudest frequency of what is being heard, with its level.
-  window.testHear = async () => {
-    if (!window.testStream) return { hz: 0, db: -200 };
-    if (!window.testAnalyser) {
-      const audio = new Audio();
-      audio.srcObject = window.testStream;
-      audio.muted = true;
-      audio.play().catch(() => {});
-      const context = new AudioContext();
-      await context.resume();
-      const analyser = context.createAnalyser();
-      analyser.fftSize = 4096;
-      context.createMediaStreamSource(window.testStream).connect(analyser);
-      window.testAnalyser = { analyser, context, audio };
-    }
-    const { analyser, context } = window.testAnalyser;
-    const bins = new Float32Array(analyser.frequencyBinCount);
-    analyser.getFloatFrequencyData(bins);
-    let best = 1;
-    for (let i = 2; i < bins.length; i++) if (bins[i] > bins[best]) best = i;
-    return { hz: (best * context.sampleRate) / analyser.fftSize, db: bins[best] };
-  };
-  window.testStats = async () => {
-    const out = { in: {}, out: {}, pair: {}, codec: '' };
-    const pc = window.testPeers[window.testPeers.length - 1];
-    const stats = await pc.getStats();
-    stats.forEach((report) => {
-      if (report.type === 'inbound-rtp') Object.assign(out.in, { packets: report.packetsReceived, lost: report.packetsLost, jitter: report.jitter, energy: report.totalAudioEnergy, codecId: report.codecId });
-      if (report.type === 'outbound-rtp') Object.assign(out.out, { packets: report.packetsSent, bytes: report.bytesSent });
-      if (report.type === 'remote-inbound-rtp') out.rttMs = report.roundTripTime * 1000;
-      if (report.type === 'candidate-pair' && report.nominated) out.pair = { local: report.localCandidateId, remote: report.remoteCandidateId };
-    });
-    out.codec = stats.get?.(out.in.codecId)?.mimeType ?? '';
-    const local = stats.get?.(out.pair.local);
-    out.localType = local?.candidateType;
-    return out;
-  };
-}
-
 // A page with a headless widget on it: page.evaluate(() => window.call...) drives it.
 export async function openCallPage(browser, gateway, options = {}) {
   const page = await browser.newPage();
   // Chromium gives a microphone to secure origins only, and localhost is one; Firefox is told to, and needs a real address.
   const base = options.base ?? (page.addInitScript ? gateway.localUrl : gateway.url);
-  if (page.addInitScript) await page.addInitScript(instrument);
-  else await page.evaluateOnNewDocument(instrument);
+  for (const part of [keepPeers, keepSockets, giveEars, giveStats]) {
+    if (page.addInitScript) await page.addInitScript(part);
+    else await page.evaluateOnNewDocument(part);
+  }
   page.on('pageerror', (error) => (page.testErrors ??= []).push(String(error)));
   await page.goto(`${base}/?campaign=demo&region=local`);
   await page.evaluate((settings) => {
     window.testRtcConfig = settings.rtcConfig;
+    window.testRelay = settings.relay;
     const states = [];
     const messages = [];
     const call = new window.IqraWidget({
@@ -140,6 +84,6 @@ export async function openCallPage(browser, gateway, options = {}) {
     call.on('message', (message) => messages.push(message.data));
     call.on('error', (error) => states.push({ error }));
     Object.assign(window, { call, callStates: states, callMessages: messages });
-  }, { widget: options.widget ?? {}, rtcConfig: options.rtcConfig });
+  }, { widget: options.widget ?? {}, rtcConfig: options.rtcConfig, relay: options.relay });
   return page;
 }

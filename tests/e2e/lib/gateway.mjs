@@ -41,14 +41,14 @@ const DEFAULTS = {
 
 export class Gateway {
   // `config` is laid over a working default.
-  static async start(config = {}, { env = {}, host = process.env.E2E_ADDRESS ?? '127.0.0.1' } = {}) {
+  static async start(config = {}, { env = {}, binary = BINARY, host = process.env.E2E_ADDRESS ?? '127.0.0.1' } = {}) {
     const gateway = new Gateway();
     gateway.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-e2e-'));
     gateway.configFile = path.join(gateway.dir, 'appsettings.json');
     gateway.config = merge(DEFAULTS, config);
     gateway.writeConfig(gateway.config);
     gateway.logs = [];
-    gateway.child = spawn(BINARY, ['--config', gateway.configFile], { env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
+    gateway.child = spawn(binary, ['--config', gateway.configFile], { env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
     gateway.exited = once(gateway.child, 'exit').then(([code, signal]) => ({ code, signal }));
     gateway.exited.then((end) => (gateway.end = end));
     readline.createInterface({ input: gateway.child.stderr }).on('line', (line) => gateway.onLine(line));
@@ -63,6 +63,19 @@ export class Gateway {
 
   writeConfig(config) {
     fs.writeFileSync(this.configFile, JSON.stringify(config, null, 2));
+  }
+
+  // Lays `changes` over the configuration and has it read again; resolves to the log line that says how that went.
+  async reload(changes) {
+    this.config = merge(this.config, changes);
+    return this.reloadFile(JSON.stringify(this.config));
+  }
+
+  async reloadFile(text) {
+    const seen = this.logs.length;
+    fs.writeFileSync(this.configFile, text);
+    this.signal('SIGHUP');
+    return until(() => this.logs.slice(seen).find((l) => /configuration reloaded|^SIGHUP: /.test(l.msg ?? '')), 'the reload');
   }
 
   onLine(line) {

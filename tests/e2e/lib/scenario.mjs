@@ -30,6 +30,9 @@ export const callStates = (page) => page.evaluate(() => window.callStates.map((s
 export const hear = (page) => page.evaluate(() => window.testHear());
 export const stats = (page) => page.evaluate(() => window.testStats());
 
+// The level of each 10 ms of what the page hears from now on.
+export const record = (page, ms) => page.evaluate((wanted) => window.testRecord(wanted), ms);
+
 export async function connect(page, { timeoutMs = 20000 } = {}) {
   await startCall(page);
   await until(async () => {
@@ -89,4 +92,12 @@ export function assertSteady(call, { bytes, frameMs, fromIndex = 0 }) {
   const span = frames[frames.length - 1].at - frames[0].at;
   const expected = span / frameMs + 1;
   assert.ok(Math.abs(frames.length - expected) <= Math.max(3, expected * 0.01), `${frames.length} frames in ${span.toFixed(0)} ms, expected ${expected.toFixed(1)}`);
+}
+
+// Sound without holes, but for the few that a busy browser makes by itself.
+export function assertContinuous(levels, { holes = 0.03 } = {}) {
+  const usual = [...levels].sort((a, b) => a - b)[levels.length >> 1];
+  assert.ok(usual > 0.01, `the usual level is ${usual}`);
+  const quiet = levels.filter((level) => level < usual / 4).length;
+  assert.ok(quiet <= levels.length * holes, `${quiet} of ${levels.length} pieces of 10 ms are silent`);
 }
