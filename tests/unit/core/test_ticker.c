@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts and deadlines only: when the machine wakes us is its own affair.
+#include "gateway/core/ticker.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+struct counter {
+    struct tick tick;
+    struct ticker *ticker;
+    uint32_t period_ms;
+    uint64_t last_us;
+    int count, stop_after;
+    struct counter *victim; // removed by our first tick
+    uint64_t stall_us;      // the first tick keeps the loop busy so long
+};
+
+static void on_tick(uint64_t deadline_us, void *arg) {
+    struct counter *c = arg;
+    assert_true(deadline_us <= ticker_now_us());
+    assert_true((deadline_us - c->last_us == (uint64_t)c->period_ms * 1000) || !c->count);
+    c->last_us = deadline_us;
+    if (c->count++ == 0) {
+        while (ticker_now_us() < deadline_us + c->stall_us)
+            ;
+        if (c->victim)
+            ticker_remove(c->ticker, &c->victim->tick);
+    }
+    if (c->count == c->stop_after)
+        ticker_remove(c->ticker, &c->tick);
+}
+
+static void start(struct counter *c, struct ticker *ticker, uint32_t period_ms, int stop_after) {
+    *c = (struct counter){.tick = {.on_tick = on_tick, .arg = c},
+                          .ticker = ticker,
+                          .period_ms = period_ms,
+                          .stop_after = stop_after};
+    assert_int_equal(ticker_add(ticker, &c->tick, period_ms), 0);
+}
+
+static void run_until(uv_loop_t *loop, const struct counter *c, int count) {
+    while (c->count < count)
+        uv_run(loop, UV_RUN_ONCE);
+}
+
+struct fixture {
+    uv_loop_t loop;
+    struct ticker *ticker;
+};
+
+static void set_up(struct fixture *f) {
+    assert_int_equal(uv_loop_init(&f->loop), 0);
+    assert_int_equal(ticker_new(&f->ticker, &f->loop), 0);
+}
+
+static void tear_down(struct fixture *f) {
+    ticker_close(f->ticker);
+    uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+}
+
+static void every_period_keeps_its_own_deadlines(void **state) {
+    (void)state;
+    static const uint32_t periods[] = {5, 10, 20, 40, 60};
+    struct fixture f;
+    struct counter counters[5];
+    set_up(&f);
+    for (int i = 0; i < 5; i++)
+        start(&counters[i], f.ticker, periods[i], (int)(120 / periods[i]));
+    for (int i = 0; i < 5; i++)
+        run_until(&f.loop, &counters[i], counters[i].stop_after);
+    tear_down(&f);
+}
+
+static void other_periods_are_refused(void **state) {
+    (void)state;
+    static const uint32_t periods[] = {0, 1, 15, 25, 30, 50, 100};
+    struct fixture f;
+    set_up(&f);
+    for (size_t i = 0; i < sizeof periods / sizeof periods[0]; i++) {
+        struct tick tick = {.on_tick = on_tick};
+        assert_int_equal(ticker_add(f.ticker, &tick, periods[i]), -EINVAL);
+        ticker_remove(f.ticker, &tick);
+    }
+    tear_down(&f);
+}
+
+static void a_late_wake_runs_what_was_missed(void **state) {
+    (void)state;
+    struct fixture f;
+    struct counter stalled, other;
+    set_up(&f);
+    start(&stalled, f.ticker, 20, 6);
+    start(&other, f.ticker, 10, 12);
+    stalled.stall_us = 95000;
+    run_until(&f.loop, &stalled, 1);
+    // The deadlines stay a period apart: on_tick checks it, across the stall too.
+    run_until(&f.loop, &stalled, 6);
+    run_until(&f.loop, &other, 12);
+    tear_down(&f);
+}
+
+static void a_tick_may_remove_any_other(void **state) {
+    (void)state;
+    struct fixture f;
+    struct counter killers[4], victims[4];
+    set_up(&f);
+    // Victims stand before and after their killers in the list, and in the same phase: periods of one step.
+    for (int i = 0; i < 4; i++) {
+        start(&victims[i], f.ticker, 5, 0);
+        start(&killers[i], f.ticker, 5, 3);
+    }
+    for (int i = 0; i < 4; i++)
+        killers[i].victim = &victims[(i + 1) % 4];
+    for (int i = 0; i < 4; i++)
+        run_until(&f.loop, &killers[i], 3);
+    for (int i = 0; i < 4; i++) {
+        assert_true(victims[i].count <= 1);
+        ticker_remove(f.ticker, &victims[i].tick);
+    }
+    tear_down(&f);
+}
+
+static void phases_are_spread(void **state) {
+    (void)state;
+    struct fixture f;
+    struct counter counters[8];
+    int per_phase[4] = {0};
+    set_up(&f);
+    for (int i = 0; i < 8; i++) {
+        start(&counters[i], f.ticker, 20, 2);
+        assert_true(counters[i].tick.phase < 4);
+        per_phase[counters[i].tick.phase]++;
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(per_phase[i], 2);
+    for (int i = 0; i < 8; i++)
+        run_until(&f.loop, &counters[i], 2);
+    tear_down(&f);
+}
+
+static void it_stops_and_starts_again(void **state) {
+    (void)state;
+    struct fixture f;
+    struct counter c;
+    set_up(&f);
+    for (int i = 0; i < 3; i++) {
+        uint64_t before_us = ticker_now_us();
+        start(&c, f.ticker, 10, 2);
+        run_until(&f.loop, &c, 2);
+        // What was due while nobody ticked is not made up for.
+        assert_true(c.last_us > before_us);
+    }
+    tear_down(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_period_keeps_its_own_deadlines),
+        cmocka_unit_test(other_periods_are_refused),
+        cmocka_unit_test(a_late_wake_runs_what_was_missed),
+        cmocka_unit_test(a_tick_may_remove_any_other),
+        cmocka_unit_test(phases_are_spread),
+        cmocka_unit_test(it_stops_and_starts_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
