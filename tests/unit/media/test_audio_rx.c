@@ -456,6 +456,40 @@ static void reports_tell_the_sender(void **state) {
     call_end(&call);
 }
 
+// Random headers, payloads and gaps of time, read either way: every read comes back, and inside its buffer.
+static void garbage_is_survived(void **state) {
+    (void)state;
+    srandom(7);
+    for (size_t c = 0; c < 5; c++) {
+        struct call call = call_of(codecs[c].codec, codecs[c].rate_hz);
+        uint16_t seq = 0;
+        for (uint32_t i = 0; i < 10000; i++) {
+            uint8_t payload[CODEC_MAX_PAYLOAD + 50];
+            size_t len = (size_t)random() % (i % 50 ? 200 : sizeof payload);
+            for (size_t k = 0; k < len; k++)
+                payload[k] = (uint8_t)random();
+            seq = (uint16_t)(random() % 100 ? seq + random() % 3 : random());
+            struct rtp_packet packet = {.payload_type = random() % 20 ? PT : 13,
+                                        .seq = seq,
+                                        .timestamp =
+                                            (uint32_t)(random() % 50 ? i * 160u : (uint32_t)random()),
+                                        .ssrc = random() % 1000 == 0,
+                                        .payload = payload,
+                                        .payload_len = len};
+            audio_rx_packet(call.rx, &packet, call.now_us);
+            int16_t pcm[400];
+            if (i / 500 % 2)
+                audio_rx_read_pcm(call.rx, pcm, (size_t)random() % 400, call.now_us);
+            else
+                audio_rx_read_payload(call.rx, payload, sizeof payload, (uint32_t)random() % 130,
+                                      call.now_us);
+            call.now_us += (uint64_t)random() % (i % 100 ? 40000 : 2000000);
+        }
+        assert_true(talk(&call, 200) > 0);
+        call_end(&call);
+    }
+}
+
 static void bad_configurations_are_refused(void **state) {
     (void)state;
     struct audio_rx *rx = NULL;
@@ -483,6 +517,7 @@ int main(void) {
         cmocka_unit_test(a_lost_payload_is_nothing),
         cmocka_unit_test(a_switch_keeps_source_and_statistics),
         cmocka_unit_test(reports_tell_the_sender),
+        cmocka_unit_test(garbage_is_survived),
         cmocka_unit_test(bad_configurations_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
