@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Times here are audio time in microseconds as well as clock time: a chunk is "late" by how much longer ago
+// the speech began than audio has come since. An agent that sends faster than real time is never late; one
+// that ticks every 30 ms while we send every 20 is on time only thanks to the first frame held back.
+#include "gateway/pacer.h"
+
+#include "gateway/bridge_fifo.h"
+#include "gateway/core/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RESUME_MS = PACER_QUEUE_MS - 1000,
+    RESUME_BYTES = PACER_QUEUE_BYTES - 256 * 1024,
+    SLACK_BYTES = 256 * 1024, // may still come after the pause
+    SETTLE_US = 5000000,      // how often endless speech is judged
+    SLOPE_MS = 3,
+    OPUS_TICKS_PER_MS = 48,
+};
+
+struct pacer {
+    struct pacer_config config;
+    struct fifo fifo;
+    bool packets;
+    uint32_t sample_bytes;
+    uint32_t bytes_per_ms; // of a stream
+    uint64_t queued_ticks; // of packets, at 48 kHz
+    bool pausing;
+    bool playing;
+    bool spoke;        // anything was played yet
+    uint64_t dry_us;   // when it last ran dry
+    uint64_t begin_us; // when the speech now queued or playing began to come
+    uint64_t last_put_us;
+    uint64_t come_us;   // audio come since begin_us
+    uint64_t before_us; // the same without the last chunk
+    uint64_t late_us;   // the worst since begin_us
+    uint32_t target_ms;
+    bool at_message_end;
+    uint64_t bytes_in, dropped_bytes, dropped_packets, underruns;
+    uint8_t packet[CODEC_MAX_PAYLOAD]; // of the message that is coming
+    size_t packet_len;
+    bool packet_over;
+};
+
+// Before each packet in the fifo.
+struct packet_head {
+    uint16_t len;
+    uint16_t ticks;
+};
+
+int pacer_new(struct pacer **out, const struct pacer_config *config) {
+    struct pacer *pacer = calloc(1, sizeof *pacer);
+    if (!pacer)
+        return -ENOMEM;
+    pacer->config = *config;
+    pacer->packets = config->codec == CODEC_OPUS;
+    pacer->sample_bytes = config->codec == CODEC_L16 ? 2 : 1;
+    pacer->bytes_per_ms = config->codec == CODEC_L16 ? config->rate_hz / 1000 * 2 : 8;
+    pacer->target_ms =
+        2 * config->frame_ms < PACER_TARGET_MAX_MS ? 2 * config->frame_ms : PACER_TARGET_MAX_MS;
+    *out = pacer;
+    return 0;
+}
+
+void pacer_free(struct pacer *pacer) {
+    if (!pacer)
+        return;
+    fifo_free(&pacer->fifo);
+    free(pacer);
+}
+
+void pacer_set_frame_ms(struct pacer *pacer, uint32_t frame_ms) {
+    pacer->config.frame_ms = frame_ms;
+    if (pacer->target_ms < frame_ms)
+        pacer->target_ms = frame_ms;
+}
+
+static uint32_t queued_ms(const struct pacer *pacer) {
+    return pacer->packets ? (uint32_t)(pacer->queued_ticks / OPUS_TICKS_PER_MS)
+                          : (uint32_t)(pacer->fifo.len / pacer->bytes_per_ms);
+}
+
+static void update_pause(struct pacer *pacer) {
+    if (queued_ms(pacer) >= PACER_QUEUE_MS || pacer->fifo.len >= PACER_QUEUE_BYTES)
+        pacer->pausing = true;
+    else if (queued_ms(pacer) <= RESUME_MS && pacer->fifo.len <= RESUME_BYTES)
+        pacer->pausing = false;
+}
+
+bool pacer_wants_pause(const struct pacer *pacer) {
+    return pacer->pausing;
+}
+
+// ---- learning how far ahead is enough
+
+static uint32_t clamp_target(const struct pacer *pacer, uint64_t target_ms) {
+    uint32_t least_ms = pacer->config.frame_ms;
+    if (target_ms < least_ms)
+        return least_ms;
+    return target_ms > PACER_TARGET_MAX_MS ? PACER_TARGET_MAX_MS : (uint32_t)target_ms;
+}
+
+// Up at once, down by a quarter of the way.
+static void settle(struct pacer *pacer) {
+    uint32_t need_ms = clamp_target(pacer, pacer->config.frame_ms + (pacer->late_us + 999) / 1000);
+    if (need_ms >= pacer->target_ms)
+        pacer->target_ms = need_ms;
+    else
+        pacer->target_ms -= (pacer->target_ms - need_ms + 3) / 4;
+}
+
+static void count_from(struct pacer *pacer, uint64_t now_us) {
+    pacer->begin_us = now_us;
+    pacer->come_us = pacer->before_us = pacer->late_us = 0;
+}
+
+// Audio comes while nothing is queued: the end of a hole in the speech, or new speech.
+static void begin(struct pacer *pacer, uint64_t now_us) {
+    uint64_t hole_ms = (now_us - pacer->dry_us + 999) / 1000;
+    if (pacer->spoke && hole_ms <= PACER_UNDERRUN_MS) {
+        pacer->underruns++;
+        pacer->target_ms = clamp_target(pacer, pacer->target_ms + hole_ms);
+    } else if (pacer->spoke) {
+        settle(pacer);
+        // An agent whose speech ended on half a sample means the next one to begin on a whole one.
+        if (pacer->at_message_end)
+            fifo_take(&pacer->fifo, pacer->packet, pacer->fifo.len);
+    }
+    count_from(pacer, now_us);
+}
+
+static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
+    bool empty = pacer->packets ? !pacer->queued_ticks : pacer->fifo.len < pacer->sample_bytes;
+    if (!pacer->playing && empty)
+        begin(pacer, now_us);
+    uint64_t age_us = now_us - pacer->begin_us;
+    if (age_us > pacer->come_us && age_us - pacer->come_us > pacer->late_us)
+        pacer->late_us = age_us - pacer->come_us;
+    if (pacer->playing && age_us > SETTLE_US) {
+        settle(pacer);
+        count_from(pacer, now_us);
+        // What a burst has put far ahead must not count as lateness of whatever comes when it is played out.
+        if (queued_ms(pacer) > 2 * PACER_TARGET_MAX_MS)
+            pacer->come_us = queued_ms(pacer) * 1000u;
+    }
+    pacer->before_us = pacer->come_us;
+    pacer->come_us += audio_us;
+    pacer->last_put_us = now_us;
+}
+
+// Whether speech that waits may begin: it is as far ahead as the target, or has been waiting as long.
+static bool may_play(struct pacer *pacer, uint64_t now_us) {
+    if (!pacer->playing && now_us - pacer->last_put_us + pacer->before_us >= pacer->target_ms * 1000u)
+        pacer->playing = pacer->spoke = true;
+    return pacer->playing;
+}
+
+static void went_dry(struct pacer *pacer, uint64_t now_us) {
+    pacer->playing = false;
+    pacer->dry_us = now_us;
+}
+
+// ---- in
+
+static int put_stream(struct pacer *pacer, const uint8_t *data, size_t len, uint64_t now_us) {
+    if (!len)
+        return 0;
+    if (pacer->fifo.len + len > PACER_QUEUE_BYTES + SLACK_BYTES) {
+        pacer->dropped_bytes += len;
+        return -ENOSPC;
+    }
+    learn(pacer, (uint64_t)len * 1000u / pacer->bytes_per_ms, now_us);
+    int err = fifo_put(&pacer->fifo, data, len);
+    if (err)
+        pacer->dropped_bytes += len;
+    return err;
+}
+
+static int put_packet(struct pacer *pacer, uint64_t now_us) {
+    struct packet_head head = {.len = (uint16_t)pacer->packet_len};
+    head.ticks = (uint16_t)codec_payload_ticks(CODEC_OPUS, pacer->packet, pacer->packet_len);
+    bool full = pacer->fifo.len + sizeof head + head.len > PACER_QUEUE_BYTES + SLACK_BYTES;
+    if (full || pacer->packet_over || !head.ticks) {
+        pacer->dropped_packets++;
+        return full ? -ENOSPC : -EINVAL;
+    }
+    learn(pacer, (uint64_t)head.ticks * 1000u / OPUS_TICKS_PER_MS, now_us);
+    uint8_t record[sizeof head + CODEC_MAX_PAYLOAD];
+    memcpy(record, &head, sizeof head);
+    memcpy(record + sizeof head, pacer->packet, head.len);
+    int err = fifo_put(&pacer->fifo, record, sizeof head + head.len);
+    if (err)
+        pacer->dropped_packets++;
+    else
+        pacer->queued_ticks += head.ticks;
+    return err;
+}
+
+static int gather_packet(struct pacer *pacer, const uint8_t *data, size_t len, bool end, uint64_t now_us) {
+    if (len > CODEC_MAX_PAYLOAD - pacer->packet_len)
+        pacer->packet_over = true;
+    else if (len)
+        memcpy(pacer->packet + pacer->packet_len, data, len);
+    pacer->packet_len += pacer->packet_over ? 0 : len;
+    if (!end)
+        return 0;
+    int err = pacer->packet_len || pacer->packet_over ? put_packet(pacer, now_us) : 0;
+    pacer->packet_len = 0;
+    pacer->packet_over = false;
+    return err == -EINVAL ? 0 : err;
+}
+
+int pacer_put(struct pacer *pacer, const uint8_t *data, size_t len, bool message_end, uint64_t now_us) {
+    pacer->bytes_in += len;
+    int err = pacer->packets ? gather_packet(pacer, data, len, message_end, now_us)
+                             : put_stream(pacer, data, len, now_us);
+    pacer->at_message_end = message_end;
+    update_pause(pacer);
+    return err;
+}
+
+// ---- out
+
+size_t pacer_pull(struct pacer *pacer, uint8_t *out, size_t len, uint64_t now_us) {
+    size_t whole = pacer->fifo.len - pacer->fifo.len % pacer->sample_bytes;
+    bool waiting = whole && !may_play(pacer, now_us);
+    if (waiting || (!whole && !pacer->playing))
+        return 0;
+    size_t got = fifo_take(&pacer->fifo, out, whole < len ? whole : len);
+    if (got < len)
+        went_dry(pacer, now_us);
+    update_pause(pacer);
+    return got;
+}
+
+size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uint64_t now_us) {
+    struct packet_head head;
+    bool waiting = pacer->queued_ticks && !may_play(pacer, now_us);
+    if (waiting || (!pacer->queued_ticks && !pacer->playing))
+        return 0;
+    if (!pacer->queued_ticks) {
+        went_dry(pacer, now_us);
+        return 0;
+    }
+    fifo_take(&pacer->fifo, (uint8_t *)&head, sizeof head);
+    fifo_take(&pacer->fifo, out, head.len);
+    pacer->queued_ticks -= head.ticks;
+    *ticks = head.ticks;
+    update_pause(pacer);
+    return head.len;
+}
+
+void pacer_stats(const struct pacer *pacer, struct pacer_stats *out) {
+    *out = (struct pacer_stats){.bytes_in = pacer->bytes_in,
+                                .dropped_bytes = pacer->dropped_bytes,
+                                .dropped_packets = pacer->dropped_packets,
+                                .underruns = pacer->underruns,
+                                .queued_ms = queued_ms(pacer),
+                                .target_ms = pacer->target_ms};
+}
+
+void pacer_smooth(struct pacer_edge *edge, int16_t *pcm, size_t samples, size_t valid, uint32_t rate_hz) {
+    size_t slope = rate_hz / 1000 * SLOPE_MS;
+    if (edge->cut && valid) {
+        for (size_t i = 0; i < slope && i < valid; i++)
+            pcm[i] = (int16_t)(pcm[i] * (int32_t)i / (int32_t)slope);
+        edge->cut = false;
+    }
+    int32_t from = valid ? pcm[valid - 1] : edge->last;
+    for (size_t i = valid; i < samples; i++) {
+        size_t at = i - valid + 1;
+        pcm[i] = (int16_t)(at < slope ? from * (int32_t)(slope - at) / (int32_t)slope : 0);
+    }
+    if (valid < samples && abs(from) > 64)
+        edge->cut = true;
+    edge->last = samples ? pcm[samples - 1] : edge->last;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Agent audio of any chunk size in, real time out: what waits between the agent's socket and the leg's tick.
+//
+//   put (any bytes, any burst) -> queue of up to 30 s -> pull (exactly one frame each ptime) | dry
+//
+// Speech that begins waits until it is `target` ahead: one frame at least, up to 100 ms, learned from how
+// late the agent's chunks come. Nothing is ever dropped while the owner heeds pacer_wants_pause. Pure: the
+// caller brings the clock.
+#ifndef IQ_GATEWAY_PACER_H
+#define IQ_GATEWAY_PACER_H
+
+#include "media/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    PACER_QUEUE_MS = 30000,              // from here on the agent is to be paused
+    PACER_QUEUE_BYTES = 8 * 1024 * 1024, // likewise
+    PACER_TARGET_MAX_MS = 100,
+    PACER_UNDERRUN_MS = 300, // dry for longer: the agent had finished speaking
+};
+
+struct pacer;
+
+struct pacer_config {
+    enum codec_id codec; // CODEC_OPUS: one message is one packet; any other: a stream of bytes
+    uint32_t rate_hz;    // of CODEC_L16
+    uint32_t frame_ms;   // what one pull takes
+};
+
+int pacer_new(struct pacer **out, const struct pacer_config *config); // -ENOMEM
+void pacer_free(struct pacer *pacer);                                 // NULL is fine
+void pacer_set_frame_ms(struct pacer *pacer, uint32_t frame_ms);
+
+// -ENOSPC far beyond the limits (the owner did not pause), -ENOMEM: those bytes are dropped and counted. A
+// byte that is half a sample waits for the other half; it is forgotten when the agent has been silent at a
+// message's end.
+int pacer_put(struct pacer *pacer, const uint8_t *data, size_t len, bool message_end, uint64_t now_us);
+bool pacer_wants_pause(const struct pacer *pacer); // with hysteresis
+
+// Streams: fills up to `len` bytes and returns how many there were: 0 when dry or not yet begun; fewer than
+// `len` at the end of what has come. Whole samples only.
+size_t pacer_pull(struct pacer *pacer, uint8_t *out, size_t len, uint64_t now_us);
+// OPUS: the next packet's bytes (<= CODEC_MAX_PAYLOAD) and its duration in ticks of 48 kHz, or 0.
+size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uint64_t now_us);
+
+struct pacer_stats {
+    uint64_t bytes_in, dropped_bytes, dropped_packets, underruns;
+    uint32_t queued_ms, target_ms;
+};
+void pacer_stats(const struct pacer *pacer, struct pacer_stats *out);
+
+// Speech that is cut off or sets in somewhere in a wave clicks. `valid` of `samples` are the agent's: what is
+// missing becomes a 3 ms slope to silence, and after such a cut the next speech fades in. Zeroed = fresh.
+struct pacer_edge {
+    int16_t last;
+    bool cut;
+};
+void pacer_smooth(struct pacer_edge *edge, int16_t *pcm, size_t samples, size_t valid, uint32_t rate_hz);
+
+#endif
