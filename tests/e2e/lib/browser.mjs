@@ -28,11 +28,19 @@ export function microphoneFile(freqHz, dir = fs.mkdtempSync(path.join(os.tmpdir(
   return file;
 }
 
-export async function launchChromium({ micHz = 600, insecureOrigin, mdns = false, args = [] } = {}) {
+function chromiumOptions({ micHz = 600, insecureOrigin, mdns = false, args = [] }) {
   const extra = [`--use-file-for-fake-audio-capture=${microphoneFile(micHz)}`];
   if (insecureOrigin) extra.push(`--unsafely-treat-insecure-origin-as-secure=${insecureOrigin}`);
   if (!mdns) extra.push('--disable-features=WebRtcHideLocalIpsWithMdns');
-  return chromium.launch({ executablePath: '/usr/bin/chromium', args: [...CHROMIUM_ARGS, ...extra, ...args] });
+  return { executablePath: '/usr/bin/chromium', args: [...CHROMIUM_ARGS, ...extra, ...args] };
+}
+
+export const launchChromium = (options = {}) => chromium.launch(chromiumOptions(options));
+
+// One that a test may kill: {browser, kill()}; kill() is SIGKILL to all its processes.
+export async function launchChromiumServer(options = {}) {
+  const server = await chromium.launchServer(chromiumOptions(options));
+  return { browser: await chromium.connect(server.wsEndpoint()), kill: () => server.kill() };
 }
 
 // Its fake microphone is a tone of 700 Hz here. It needs a non-loopback address.
@@ -56,17 +64,22 @@ export async function launchFirefox() {
   });
 }
 
-// A page with a headless widget on it: page.evaluate(() => window.call...) drives it.
-export async function openCallPage(browser, gateway, options = {}) {
-  const page = await browser.newPage();
-  // Chromium gives a microphone to secure origins only, and localhost is one; Firefox is told to, and needs a real address.
-  const base = options.base ?? (page.addInitScript ? gateway.localUrl : gateway.url);
+// The demo page, with ears. `context` options are Chromium's only: viewport, colorScheme.
+export async function openPage(browser, gateway, { base, query = '?campaign=demo&region=local', ...context } = {}) {
+  const page = await browser.newPage(context);
   for (const part of [keepPeers, keepSockets, giveEars, giveStats]) {
     if (page.addInitScript) await page.addInitScript(part);
     else await page.evaluateOnNewDocument(part);
   }
   page.on('pageerror', (error) => (page.testErrors ??= []).push(String(error)));
-  await page.goto(`${base}/?campaign=demo&region=local`);
+  // Chromium gives a microphone to secure origins only, and localhost is one; Firefox is told to, and needs a real address.
+  await page.goto(`${base ?? (page.addInitScript ? gateway.localUrl : gateway.url)}/${query}`);
+  return page;
+}
+
+// A page with a headless widget on it: page.evaluate(() => window.call...) drives it.
+export async function openCallPage(browser, gateway, options = {}) {
+  const page = await openPage(browser, gateway, { base: options.base });
   await page.evaluate((settings) => {
     window.testRtcConfig = settings.rtcConfig;
     window.testRelay = settings.relay;

@@ -10,11 +10,12 @@ import { Gateway, merge, until } from './gateway.mjs';
 export const HOST = process.env.E2E_ADDRESS ?? '127.0.0.1';
 
 // Gateway, platform and agent, wired as in production: the platform hands out the agent's URL.
-export async function startHouse({ agent: agentOptions = {}, config = {}, platformOptions = {} } = {}) {
+export async function startHouse({ agent: agentOptions = {}, config = {}, platformOptions = {}, gatewayOptions = {} } = {}) {
   const agent = await startAgent({ ...agentOptions });
   const platform = await startPlatform({ agentUrl: agent.url, ...platformOptions });
   const gateway = await Gateway.start(
     merge({ Agent: { Builtin: '' }, VoiceAiPlatform: { BaseUrl: platform.baseUrl, ApiSecretToken: 'platform-secret' } }, config),
+    gatewayOptions,
   );
   const stop = async () => {
     await gateway.stop();

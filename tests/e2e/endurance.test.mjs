@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Many calls: nothing the gateway holds at the start is more at the end.
+// IQRA_GATEWAY_RELEASE names an optimised binary without sanitizers, whose memory is looked at as well.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { launchChromium, openCallPage } from './lib/browser.mjs';
+import { BINARY, TOP, until } from './lib/gateway.mjs';
+import { startHouse } from './lib/scenario.mjs';
+
+const release = process.env.IQRA_GATEWAY_RELEASE ?? path.join(TOP, 'build/iqra-gateway');
+const plain = fs.existsSync(release);
+const SEQUENTIAL = 200;
+const AT_ONCE = 20;
+const MEMORY_SLACK_KB = 1024;
+
+let house;
+let browser;
+before(async () => {
+  house = await startHouse({ gatewayOptions: { binary: plain ? release : BINARY } });
+  browser = await launchChromium();
+});
+after(async () => {
+  await browser?.close();
+  await house?.stop();
+});
+
+const quiet = () => until(async () => (await house.gateway.metric('iqra_calls')) === 0, 'no calls', 5000);
+
+// Connects, waits until the agent has heard something, hangs up.
+async function shortCall(page) {
+  const index = house.agent.calls.length;
+  const connected = await page.evaluate(() => window.call.start());
+  assert.equal(connected, true, JSON.stringify(await page.evaluate(() => window.call.status)));
+  const call = await until(() => house.agent.calls[index], 'the agent to be called');
+  await until(() => call.frames.length > 0, 'a frame at the agent');
+  await page.evaluate(() => window.call.stop());
+  await until(() => call.closed, 'the agent to be hung up', 3000);
+}
+
+async function callsInARow(page, count) {
+  for (let i = 0; i < count; i++) await shortCall(page);
+  await quiet();
+}
+
+function assertSame(now, before) {
+  assert.equal(now.calls, before.calls);
+  assert.equal(now.threads, before.threads);
+  assert.equal(now.descriptors, before.descriptors);
+}
+
+const settled = (before) => until(async () => {
+  const now = await house.gateway.holds();
+  return now.descriptors <= before.descriptors && now;
+}, 'the descriptors to come back', 10000);
+
+test(`${SEQUENTIAL} calls one after the other`, async () => {
+  const page = await openCallPage(browser, house.gateway);
+  await callsInARow(page, 20);
+  const warm = await house.gateway.holds();
+  await callsInARow(page, SEQUENTIAL / 2);
+  const half = await house.gateway.holds();
+  await callsInARow(page, SEQUENTIAL / 2);
+  const full = await settled(warm);
+  assertSame(full, warm);
+  if (plain) assert.ok(full.rssKb - half.rssKb <= MEMORY_SLACK_KB, `RSS ${warm.rssKb} kB after 20 calls, ${half.rssKb} after 120, ${full.rssKb} after 220`);
+  await page.close();
+});
+
+// `count` widgets in one page, all in a call at once.
+const startMany = (page, count) => page.evaluate(async (n) => {
+  window.calls = Array.from({ length: n }, () => new window.IqraWidget({ ...window.call.options, transportType: 1 }));
+  return Promise.all(window.calls.map((call) => call.start()));
+}, count);
+
+async function atOnce(pages, count) {
+  const first = house.agent.calls.length;
+  const started = await Promise.all(pages.map((page) => startMany(page, count / pages.length)));
+  assert.ok(started.flat().every(Boolean), JSON.stringify(started));
+  const calls = house.agent.calls.slice(first);
+  assert.equal(calls.length, count);
+  assert.equal(await house.gateway.metric('iqra_calls'), count);
+  await until(() => calls.every((call) => call.frames.length > 20), 'frames at every agent');
+  await Promise.all(pages.map((page) => page.evaluate(() => window.calls.forEach((call) => call.stop()))));
+  await until(() => calls.every((call) => call.closed), 'every agent to be hung up', 5000);
+  await quiet();
+}
+
+test(`${AT_ONCE} calls at once`, async () => {
+  const pages = await Promise.all(Array.from({ length: 4 }, () => openCallPage(browser, house.gateway)));
+  await atOnce(pages, AT_ONCE);
+  const warm = await house.gateway.holds();
+  await atOnce(pages, AT_ONCE);
+  const again = await settled(warm);
+  assertSame(again, warm);
+  if (plain) assert.ok(again.rssKb - warm.rssKb <= 2 * MEMORY_SLACK_KB, `RSS ${warm.rssKb} kB, then ${again.rssKb}`);
+  await Promise.all(pages.map((page) => page.close()));
+});

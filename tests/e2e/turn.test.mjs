@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// A page that may only use a relay, and a real coturn as the relay.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { launchChromium } from './lib/browser.mjs';
+import { until } from './lib/gateway.mjs';
+import { assertSteady, HOST, startHouse, wholeCall } from './lib/scenario.mjs';
+
+async function startCoturn(port, credentials) {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-turn-'));
+  const files = ['--log-file', path.join(dir, 'log'), '--simple-log', '--pidfile', path.join(dir, 'pid'), '--userdb', path.join(dir, 'db')];
+  const network = ['-L', HOST, '-E', HOST, '-p', String(port), '--min-port', '30000', '--max-port', '30999', '--no-tls', '--no-dtls', '--no-cli'];
+  const child = spawn('turnserver', ['-n', ...files, ...network, '--realm', 'r', ...credentials], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  const log = () => (fs.existsSync(path.join(dir, 'log')) ? fs.readFileSync(path.join(dir, 'log'), 'utf8') : '');
+  await until(() => child.exitCode !== null || /UDP listener opened on/i.test(log()), 'coturn to listen');
+  assert.equal(child.exitCode, null, log());
+  const stop = async () => {
+    child.kill('SIGKILL');
+    await ended;
+    fs.rmSync(dir, { recursive: true, force: true });
+  };
+  return { log, stop };
+}
+
+const kinds = [
+  {
+    name: 'a fixed user', port: 34780, credentials: ['--lt-cred-mech', '--user', 'u:p'],
+    webRtc: { IceServers: [{ urls: `turn:${HOST}:34780`, username: 'u', credential: 'p' }] },
+  },
+  {
+    name: 'minted credentials', port: 34790, credentials: ['--use-auth-secret', '--static-auth-secret', 'turn-secret'],
+    webRtc: { IceServers: [{ urls: `turn:${HOST}:34790` }], TurnSecret: 'turn-secret' },
+  },
+];
+
+for (const { name, port, credentials, webRtc } of kinds) {
+  describe(`a relay-only call, ${name}`, () => {
+    let coturn;
+    let house;
+    let browser;
+    before(async () => {
+      coturn = await startCoturn(port, credentials);
+      house = await startHouse({ config: { WebRtc: webRtc } });
+      browser = await launchChromium({ micHz: 600 });
+    });
+    after(async () => {
+      await browser?.close();
+      await house?.stop();
+      await coturn?.stop();
+    });
+
+    test('is whole', async () => {
+      const { call, seen } = await wholeCall(browser, house, { micHz: 600, widget: { iceTransportPolicy: 'relay' } });
+      assert.equal(seen.localType, 'relay');
+      assertSteady(call, { bytes: 640, frameMs: 20 });
+      assert.ok(!house.gateway.text().includes('turn-secret'), 'no secret in the log');
+    });
+  });
+}
