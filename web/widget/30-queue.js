@@ -58,10 +58,15 @@ class QueueHub {
     this.ready = false;
     this.pending = '';
     return new Promise((resolve) => {
-      ws.onopen = () => { this._send({ protocol: 'json', version: 1 }); this._keepAlive(ws); };
+      ws.onopen = () => this._greet(ws);
       ws.onmessage = (event) => this._receive(String(event.data));
       ws.onclose = () => resolve(this.ready);
     });
+  }
+
+  _greet(ws) {
+    this._send({ protocol: 'json', version: 1 });
+    this._keepAlive(ws);
   }
 
   _keepAlive(ws) {

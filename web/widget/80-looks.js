@@ -33,7 +33,7 @@ const CSS = `
   :host([data-theme=light]){${LIGHT}} :host([data-theme=dark]){${DARK}}
   *{box-sizing:border-box} [hidden]{display:none!important}
   .card{font:400 16px/1.45 var(--iqra-font,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif);
-    width:100%;max-width:var(--iqra-width,420px);margin:0 auto;padding:20px;color:var(--ink);background:var(--iqra-background,var(--bg));
+    width:100%;max-width:var(--iqra-width,420px);margin:0 auto;scroll-margin:12px;padding:20px;color:var(--ink);background:var(--iqra-background,var(--bg));
     border:1px solid var(--line);border-radius:var(--iqra-radius,22px);box-shadow:var(--shadow);text-align:start;
     --accent-now:var(--iqra-accent,var(--accent));--on-now:var(--iqra-on-accent,var(--on-accent))}
   p,dl,dd{margin:0} button,input,select,textarea{font:inherit;color:inherit}

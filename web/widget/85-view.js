@@ -216,6 +216,14 @@ class View {
     tick();
     clearInterval(this.clockTimer);
     this.clockTimer = setInterval(tick, 500);
+    this._keepInView();
+  }
+
+  // The card grows when the call begins: what was pressed must not move off a small screen.
+  _keepInView() {
+    if (!this.shadow.activeElement) return;
+    this.card.scrollIntoView({ block: 'nearest' });
+    this.main.scrollIntoView({ block: 'nearest' });
   }
 
   _alert(message) {
