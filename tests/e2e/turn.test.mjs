@@ -2,6 +2,7 @@
 // A page that may only use a relay, and a real coturn as the relay.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import dgram from 'node:dgram';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -11,6 +12,17 @@ import { launchChromium } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
 import { assertSteady, HOST, startHouse, wholeCall } from './lib/scenario.mjs';
 
+// Whether a STUN binding request is answered.
+async function answersStun(port) {
+  const socket = dgram.createSocket('udp4');
+  const answered = once(socket, 'message').then(() => true);
+  socket.send(Buffer.from('000100002112a442000000000000000000000000', 'hex'), port, HOST);
+  const timer = new Promise((resolve) => setTimeout(resolve, 200, false));
+  const result = await Promise.race([answered, timer]);
+  socket.close();
+  return result;
+}
+
 async function startCoturn(port, credentials) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-turn-'));
   const files = ['--log-file', path.join(dir, 'log'), '--simple-log', '--pidfile', path.join(dir, 'pid'), '--userdb', path.join(dir, 'db')];
@@ -18,7 +30,7 @@ async function startCoturn(port, credentials) {
   const child = spawn('turnserver', ['-n', ...files, ...network, '--realm', 'r', ...credentials], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   const log = () => (fs.existsSync(path.join(dir, 'log')) ? fs.readFileSync(path.join(dir, 'log'), 'utf8') : '');
-  await until(() => child.exitCode !== null || /UDP listener opened on/i.test(log()), 'coturn to listen');
+  await until(() => child.exitCode !== null || answersStun(port), 'coturn to answer');
   assert.equal(child.exitCode, null, log());
   const stop = async () => {
     child.kill('SIGKILL');

@@ -21,9 +21,12 @@ const CHROMIUM_ARGS = [
   '--allow-loopback-in-peer-connection',
 ];
 
+const micDir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-mic-'));
+process.on('exit', () => fs.rmSync(micDir, { recursive: true, force: true }));
+
 // A fake microphone that plays one frequency. Chromium loops the file; whole periods make the seam silent.
-export function microphoneFile(freqHz, dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-mic-'))) {
-  const file = path.join(dir, `tone-${freqHz}.wav`);
+export function microphoneFile(freqHz) {
+  const file = path.join(micDir, `tone-${freqHz}.wav`);
   fs.writeFileSync(file, wav(48000, tone(48000, freqHz, 10000, 12000)));
   return file;
 }
