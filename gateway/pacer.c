@@ -95,6 +95,11 @@ bool pacer_wants_pause(const struct pacer *pacer) {
 
 // ---- learning how far ahead is enough
 
+// A tick's deadline may be a little older than a chunk that came before the tick was run.
+static uint64_t since(uint64_t now_us, uint64_t then_us) {
+    return now_us > then_us ? now_us - then_us : 0;
+}
+
 static uint32_t clamp_target(const struct pacer *pacer, uint64_t target_ms) {
     uint32_t least_ms = pacer->config.frame_ms;
     if (target_ms < least_ms)
@@ -118,7 +123,7 @@ static void count_from(struct pacer *pacer, uint64_t now_us) {
 
 // Audio comes while nothing is queued: the end of a hole in the speech, or new speech.
 static void begin(struct pacer *pacer, uint64_t now_us) {
-    uint64_t hole_ms = (now_us - pacer->dry_us + 999) / 1000;
+    uint64_t hole_ms = (since(now_us, pacer->dry_us) + 999) / 1000;
     if (pacer->spoke && hole_ms <= PACER_UNDERRUN_MS) {
         pacer->underruns++;
         pacer->target_ms = clamp_target(pacer, pacer->target_ms + hole_ms);
@@ -135,7 +140,7 @@ static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
     bool empty = pacer->packets ? !pacer->queued_ticks : pacer->fifo.len < pacer->sample_bytes;
     if (!pacer->playing && empty)
         begin(pacer, now_us);
-    uint64_t age_us = now_us - pacer->begin_us;
+    uint64_t age_us = since(now_us, pacer->begin_us);
     if (age_us > pacer->come_us && age_us - pacer->come_us > pacer->late_us)
         pacer->late_us = age_us - pacer->come_us;
     if (pacer->playing && age_us > SETTLE_US) {
@@ -152,7 +157,7 @@ static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
 
 // Whether speech that waits may begin: it is as far ahead as the target, or has been waiting as long.
 static bool may_play(struct pacer *pacer, uint64_t now_us) {
-    if (!pacer->playing && now_us - pacer->last_put_us + pacer->before_us >= pacer->target_ms * 1000u)
+    if (!pacer->playing && since(now_us, pacer->last_put_us) + pacer->before_us >= pacer->target_ms * 1000u)
         pacer->playing = pacer->spoke = true;
     return pacer->playing;
 }

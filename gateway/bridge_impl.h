@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bridge's two directions; each is one tick and what it needs. Only gateway/bridge*.c includes this.
+#ifndef IQ_GATEWAY_BRIDGE_IMPL_H
+#define IQ_GATEWAY_BRIDGE_IMPL_H
+
+#include "gateway/bridge.h"
+#include "gateway/pacer.h"
+#include "media/resample.h"
+
+enum {
+    BRIDGE_MAX_SAMPLES = 48 * 60,              // of one frame at 48 kHz
+    BRIDGE_MAX_FRAME = BRIDGE_MAX_SAMPLES * 2, // bytes of one frame to the agent
+};
+
+// A tick of any multiple of 5 ms, on the ticker's few periods.
+struct bridge_tick {
+    struct tick tick;
+    unsigned every, left; // runs on each `every`-th tick
+    bool on;
+};
+
+// Frames from the leg to the agent, each frame_ms.
+struct bridge_up {
+    struct bridge_tick clock;
+    struct codec_encoder *encoder; // owns; what the agent is sent, unless it passes through
+    struct resampler *resampler;   // owns; NULL where the rates are the same
+    bool passthrough;
+    unsigned missing;      // payloads in a row
+    uint64_t packets_then; // that the leg had received when they began to miss
+    uint8_t lost[2];       // Opus: a packet that says "this one is lost", after the last that came
+    size_t lost_len;
+    uint64_t frames, dropped;
+};
+
+// Frames from the agent to the leg, each ptime.
+struct bridge_down {
+    struct bridge_tick clock;
+    struct pacer *pacer;           // owns
+    struct codec_decoder *decoder; // owns
+    struct resampler *resampler;   // owns; NULL where the rates are the same
+    struct pacer_edge edge;
+    bool passthrough;
+    bool paused;        // the agent is
+    bool flushing;      // the resampler still holds the end of the speech
+    uint32_t noise;     // state of the comfort noise
+    uint64_t underruns; // of the pacer, already in the metric
+    uint64_t frames;
+    int16_t *left; // owns; OPUS: samples decoded and not yet sent
+    size_t left_samples;
+};
+
+struct bridge {
+    struct bridge_config config;
+    struct bridge_ops ops;
+    enum codec_id codec;    // on the agent's socket
+    uint32_t rate_hz;       // of the agent's PCM
+    struct leg_media media; // of the leg, once it is up
+    bool leg_up, agent_up;
+    bool in_tick, freed; // bridge_free from inside a callback waits for the tick's end
+    struct bridge_up up;
+    struct bridge_down down;
+};
+
+// bridge_up.c
+void bridge_up_run(struct bridge *bridge, uint64_t now_us);
+// bridge_down.c
+void bridge_down_run(struct bridge *bridge, uint64_t now_us);
+void bridge_heed_pacer(struct bridge *bridge); // after every put and pull: pause, resume, count
+// bridge_payload.c
+size_t bridge_lost_opus(const uint8_t *payload, size_t len, uint8_t out[2]);
+size_t bridge_first_lost_opus(uint32_t frame_ms, uint8_t out[2]);
+
+#endif

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+//   leg read_payload -------------------------------> agent      same codec: the payload, or one that says
+//   "lost" leg read_pcm -> [resample] -> encode -----------> agent      otherwise
+//
+// Whether payloads can pass shows only when they come. The rule: MISSING_MAX frames in a row without one,
+// while the leg received at least half as many packets, means that the browser's packets do not last
+// frame_ms; from then on (until the leg's media change) this direction is transcoded.
+#include "gateway/bridge_impl.h"
+
+enum { MISSING_MAX = 25 };
+
+static uint64_t packets_of(const struct leg *leg) {
+    struct leg_stats stats = {0};
+    leg->ops->stats(leg->impl, &stats);
+    return stats.rx_packets;
+}
+
+static void count_missing(struct bridge *bridge) {
+    struct bridge_up *up = &bridge->up;
+    if (up->missing++ == 0)
+        up->packets_then = packets_of(&bridge->config.leg);
+    if (up->missing < MISSING_MAX)
+        return;
+    up->missing = 0;
+    if (packets_of(&bridge->config.leg) - up->packets_then >= MISSING_MAX / 2) {
+        up->passthrough = false;
+    }
+}
+
+static size_t lost_payload(struct bridge *bridge, uint8_t *out) {
+    struct bridge_up *up = &bridge->up;
+    if (bridge->codec != CODEC_OPUS) {
+        int len = codec_silence_payload(bridge->codec, bridge->config.format.frame_ms, out, BRIDGE_MAX_FRAME);
+        return len > 0 ? (size_t)len : 0;
+    }
+    for (size_t i = 0; i < up->lost_len; i++)
+        out[i] = up->lost[i];
+    return up->lost_len;
+}
+
+static size_t pass_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us) {
+    struct bridge_up *up = &bridge->up;
+    const struct leg *leg = &bridge->config.leg;
+    size_t len =
+        leg->ops->read_payload(leg->impl, out, CODEC_MAX_PAYLOAD, bridge->config.format.frame_ms, now_us);
+    if (!len) {
+        count_missing(bridge);
+        return lost_payload(bridge, out);
+    }
+    up->missing = 0;
+    if (bridge->codec == CODEC_OPUS) {
+        size_t lost_len = bridge_lost_opus(out, len, up->lost);
+        up->lost_len = lost_len ? lost_len : bridge_first_lost_opus(bridge->config.format.frame_ms, up->lost);
+    }
+    return len;
+}
+
+static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us) {
+    int16_t heard[BRIDGE_MAX_SAMPLES], resampled[BRIDGE_MAX_SAMPLES];
+    const int16_t *pcm = heard;
+    const struct leg *leg = &bridge->config.leg;
+    uint32_t frame_ms = bridge->config.format.frame_ms;
+    size_t samples = bridge->media.pcm_rate_hz / 1000 * frame_ms;
+    leg->ops->read_pcm(leg->impl, heard, samples, now_us);
+    if (bridge->up.resampler) {
+        int got = resampler_run(bridge->up.resampler, heard, samples, resampled, BRIDGE_MAX_SAMPLES);
+        samples = got > 0 ? (size_t)got : 0;
+        pcm = resampled;
+    }
+    int len = codec_encode(bridge->up.encoder, pcm, samples, out, BRIDGE_MAX_FRAME);
+    return len > 0 ? (size_t)len : 0;
+}
+
+void bridge_up_run(struct bridge *bridge, uint64_t now_us) {
+    uint8_t frame[BRIDGE_MAX_FRAME];
+    size_t len =
+        bridge->up.passthrough ? pass_frame(bridge, frame, now_us) : encode_frame(bridge, frame, now_us);
+    if (bridge->freed)
+        return;
+    if (bridge->ops.send_audio(frame, len, bridge->ops.arg) < 0)
+        bridge->up.dropped++;
+    else
+        bridge->up.frames++;
+}
