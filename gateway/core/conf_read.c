@@ -188,7 +188,8 @@ static void read_roles(struct conf_reader *reader, const json_t *list, const str
     }
     if (list && !json_array_size(list))
         conf_error(reader, path, "found an empty list, expected at least one of middleware, proxy, media");
-    *to = list ? roles : CONF_ROLE_MIDDLEWARE | CONF_ROLE_PROXY | CONF_ROLE_MEDIA;
+    if (to)
+        *to = list ? roles : CONF_ROLE_MIDDLEWARE | CONF_ROLE_PROXY | CONF_ROLE_MEDIA;
 }
 
 static void read_strings(struct conf_reader *reader, const json_t *list, struct conf_strings *to) {
@@ -213,6 +214,8 @@ static void read_element(struct conf_reader *reader, const struct conf_key *key,
         set_pointer(element + key->elements->name_offset, copy_text(reader, name));
     if (key->type == CONF_STRING_MAP) {
         const char *text = json_string_value(value);
+        if (!element)
+            return;
         set_pointer(element + key->elements->value_offset, copy_text(reader, text ? text : ""));
         return;
     }
