@@ -34,14 +34,21 @@ struct channel {
     uint16_t stream;
 };
 
+// Messages in the order they were given.
+struct queue {
+    struct waiting *head, **tail; // owns
+};
+
 struct datachan {
     struct sctp *sctp; // owns
     struct datachan_events events;
     const char *greeting, *call_id; // borrows
     struct channel channels[DATACHAN_MAX_CHANNELS];
-    struct channel *current;      // last opened or heard from, NULL when none is open
-    struct waiting *head, **tail; // owns; sent when usrsctp has room
-    size_t waiting_bytes;
+    struct channel *current; // last opened or heard from, NULL when none is open
+    struct queue waiting;    // sent when usrsctp has room
+    struct queue early; // texts given before the browser opened its first channel; `stream` is not yet known
+    size_t waiting_bytes; // of both
+    bool opened;          // a channel has been open
     size_t binary_ignored, malformed;
     unsigned depth; // of calls on the stack; a closed one is freed when the last returns
     bool closing;
@@ -51,8 +58,8 @@ static void datachan_enter(struct datachan *dc) {
     dc->depth++;
 }
 
-static void waiting_drop(struct datachan *dc, bool all, uint16_t stream) {
-    struct waiting **link = &dc->head;
+static void waiting_drop(struct datachan *dc, struct queue *queue, bool all, uint16_t stream) {
+    struct waiting **link = &queue->head;
     while (*link) {
         struct waiting *message = *link;
         if (!all && message->stream != stream) {
@@ -63,13 +70,14 @@ static void waiting_drop(struct datachan *dc, bool all, uint16_t stream) {
         dc->waiting_bytes -= message->len + WAITING_OVERHEAD;
         free(message);
     }
-    dc->tail = link;
+    queue->tail = link;
 }
 
 static void datachan_leave(struct datachan *dc) {
     if (--dc->depth || !dc->closing)
         return;
-    waiting_drop(dc, true, 0);
+    waiting_drop(dc, &dc->waiting, true, 0);
+    waiting_drop(dc, &dc->early, true, 0);
     free(dc);
 }
 
@@ -87,7 +95,8 @@ static struct channel *channel_any(struct datachan *dc, bool open) {
     return NULL;
 }
 
-static int waiting_add(struct datachan *dc, uint16_t stream, uint32_t ppid, const void *data, size_t len) {
+static int waiting_add(struct datachan *dc, struct queue *queue, uint16_t stream, uint32_t ppid,
+                       const void *data, size_t len) {
     if (dc->waiting_bytes + len + WAITING_OVERHEAD > WAITING_MOST)
         return -EAGAIN;
     struct waiting *message = malloc(sizeof *message + len);
@@ -95,18 +104,18 @@ static int waiting_add(struct datachan *dc, uint16_t stream, uint32_t ppid, cons
         return -ENOMEM;
     *message = (struct waiting){.stream = stream, .ppid = ppid, .len = len};
     memcpy(message->data, data, len);
-    *dc->tail = message;
-    dc->tail = &message->next;
+    *queue->tail = message;
+    queue->tail = &message->next;
     dc->waiting_bytes += len + WAITING_OVERHEAD;
     return 0;
 }
 
 // In the order of the calls, also when some have to wait.
 static int message_send(struct datachan *dc, uint16_t stream, uint32_t ppid, const void *data, size_t len) {
-    if (dc->head)
-        return waiting_add(dc, stream, ppid, data, len);
+    if (dc->waiting.head)
+        return waiting_add(dc, &dc->waiting, stream, ppid, data, len);
     int err = sctp_assoc_send(dc->sctp, stream, ppid, data, len);
-    return err == -EAGAIN ? waiting_add(dc, stream, ppid, data, len) : err;
+    return err == -EAGAIN ? waiting_add(dc, &dc->waiting, stream, ppid, data, len) : err;
 }
 
 static int text_send(struct datachan *dc, uint16_t stream, const char *text, size_t len) {
@@ -118,20 +127,33 @@ static int text_send(struct datachan *dc, uint16_t stream, const char *text, siz
 static void on_writable(void *arg) {
     struct datachan *dc = arg;
     datachan_enter(dc);
-    while (dc->head && !dc->closing) {
-        struct waiting *message = dc->head;
+    while (dc->waiting.head && !dc->closing) {
+        struct waiting *message = dc->waiting.head;
         int err = sctp_assoc_send(dc->sctp, message->stream, message->ppid, message->data, message->len);
         if (err == -EAGAIN || dc->closing)
             break;
         if (err)
             log_warn(dc->call_id, "datachan", "a message was lost: %s", err_name(err));
-        dc->head = message->next;
-        if (!dc->head)
-            dc->tail = &dc->head;
+        dc->waiting.head = message->next;
+        if (!dc->waiting.head)
+            dc->waiting.tail = &dc->waiting.head;
         dc->waiting_bytes -= message->len + WAITING_OVERHEAD;
         free(message);
     }
     datachan_leave(dc);
+}
+
+// The agent is often there, and says something, before the browser's channel is open.
+static void early_send(struct datachan *dc, uint16_t stream) {
+    while (dc->early.head) {
+        struct waiting *message = dc->early.head;
+        dc->early.head = message->next;
+        dc->waiting_bytes -=
+            message->len + WAITING_OVERHEAD; // or it would be counted twice when it has to wait again
+        text_send(dc, stream, (const char *)message->data, message->len);
+        free(message);
+    }
+    dc->early.tail = &dc->early.head;
 }
 
 static void channel_refuse(struct datachan *dc, uint16_t stream, const char *why) {
@@ -167,6 +189,8 @@ static void channel_open(struct datachan *dc, uint16_t stream, const uint8_t *da
               (const char *)open.label.ptr, stream);
     if (dc->greeting)
         text_send(dc, stream, dc->greeting, strlen(dc->greeting));
+    dc->opened = true;
+    early_send(dc, stream);
 }
 
 static void on_dcep(struct datachan *dc, uint16_t stream, const uint8_t *data, size_t len) {
@@ -217,7 +241,7 @@ static void on_stream_reset(uint16_t stream, void *arg) {
         return;
     datachan_enter(dc);
     channel->open = false;
-    waiting_drop(dc, false, stream);
+    waiting_drop(dc, &dc->waiting, false, stream);
     if (dc->current == channel)
         dc->current = channel_any(dc, true);
     sctp_assoc_reset_stream(dc->sctp, stream);
@@ -235,7 +259,7 @@ static void on_end(const char *reason, void *arg) {
     for (size_t i = 0; i < DATACHAN_MAX_CHANNELS; i++)
         dc->channels[i].open = false;
     dc->current = NULL;
-    waiting_drop(dc, true, 0);
+    waiting_drop(dc, &dc->waiting, true, 0);
 }
 
 static void on_send(const uint8_t *packet, size_t len, void *arg) {
@@ -253,7 +277,8 @@ int datachan_new(struct datachan **out, struct sctp_hub *hub, uv_loop_t *loop, u
     dc->events = *events;
     dc->greeting = greeting;
     dc->call_id = call_id;
-    dc->tail = &dc->head;
+    dc->waiting.tail = &dc->waiting.head;
+    dc->early.tail = &dc->early.head;
     const struct sctp_config config = {.loop = loop,
                                        .local_port = LOCAL_PORT,
                                        .remote_port = remote_port,
@@ -299,10 +324,12 @@ void datachan_receive(struct datachan *dc, const uint8_t *packet, size_t len) {
 }
 
 int datachan_send_text(struct datachan *dc, const char *text, size_t len) {
-    if (!dc->current)
-        return -ENOTCONN;
     if (len > DATACHAN_MAX_MESSAGE)
         return -EMSGSIZE;
+    if (!dc->opened)
+        return waiting_add(dc, &dc->early, 0, PPID_TEXT, text, len);
+    if (!dc->current)
+        return -ENOTCONN;
     datachan_enter(dc);
     int err = text_send(dc, dc->current->stream, text, len);
     datachan_leave(dc);

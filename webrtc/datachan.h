@@ -35,8 +35,9 @@ void datachan_close(struct datachan *channels); // aborts the association by on_
 int datachan_start(struct datachan *channels);  // DTLS is up
 void datachan_receive(struct datachan *channels, const uint8_t *packet, size_t len);
 
-// To the channel last opened (or last heard from). -ENOTCONN without one, -EMSGSIZE beyond 64 KiB, -EAGAIN
-// when 256 KiB wait. A message from the browser beyond 64 KiB is answered with the text
+// To the channel last opened (or last heard from); before the first one opens it waits for it. -ENOTCONN when
+// all have closed, -EMSGSIZE beyond 64 KiB, -EAGAIN when 256 KiB wait. A message from the browser beyond 64
+// KiB is answered with the text
 // {"type":"error","code":"message_too_large",...}.
 int datachan_send_text(struct datachan *channels, const char *text, size_t len);
 

@@ -199,7 +199,6 @@ static void an_open_is_acknowledged_and_greeted_on_either_parity(void **state) {
     (void)state;
     for (uint16_t stream = 0; stream < 2; stream++) {
         struct world *world = world_new(GREETING);
-        assert_int_equal(datachan_send_text(world->gateway, "x", 1), -ENOTCONN);
         browser_open(world, stream, stream ? "" : "any label \xd8\xb5");
         const struct heard *ack = heard_at(world, 0), *greeting = heard_at(world, 1);
         assert_int_equal(ack->stream, stream);
@@ -230,6 +229,25 @@ static void text_goes_both_ways(void **state) {
     assert_string_equal(heard_at(world, 2)->head, "hi");
     assert_int_equal(heard_at(world, 3)->ppid, 56);
     assert_int_equal(heard_at(world, 3)->len, 1);
+    world_free(world);
+}
+
+static void what_is_said_before_the_channel_opens_follows_the_greeting(void **state) {
+    (void)state;
+    struct world *world = world_new(GREETING);
+    assert_int_equal(datachan_send_text(world->gateway, "first", 5), 0);
+    assert_int_equal(datachan_send_text(world->gateway, "second", 6), 0);
+    char *large = calloc(1, 65536);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(datachan_send_text(world->gateway, large, 65536), 0);
+    assert_int_equal(datachan_send_text(world->gateway, large, 65536), -EAGAIN);
+    free(large);
+    browser_open(world, 2, "chat");
+    assert_true(world_run(world, &world->heard_count, 7));
+    assert_string_equal(heard_at(world, 1)->head, GREETING);
+    assert_string_equal(heard_at(world, 2)->head, "first");
+    assert_string_equal(heard_at(world, 3)->head, "second");
+    assert_int_equal(heard_at(world, 3)->stream, 2);
     world_free(world);
 }
 
@@ -422,6 +440,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_open_is_acknowledged_and_greeted_on_either_parity),
         cmocka_unit_test(text_goes_both_ways),
+        cmocka_unit_test(what_is_said_before_the_channel_opens_follows_the_greeting),
         cmocka_unit_test(sixty_four_kilobytes_go_and_no_more),
         cmocka_unit_test(what_is_no_text_is_ignored),
         cmocka_unit_test(malformed_dcep_closes_its_stream_only),
