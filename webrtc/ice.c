@@ -13,9 +13,9 @@
 #include "webrtc/ice_candidate.h"
 #include "webrtc/ice_glib.h"
 
+#include <netdb.h>
 #include <nice/agent.h>
 #include <nice/interfaces.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -276,9 +276,9 @@ void ice_close(struct ice *ice, void (*on_closed)(void *arg), void *arg) {
     ice->closed_arg = arg;
     lookups_detach(ice);
     g_signal_handlers_disconnect_by_data(ice->agent, ice);
-    nice_agent_attach_recv(ice->agent, ice->stream, COMPONENT, ice_glib_context(ice->glib), NULL, NULL);
-    // Gives back what TURN servers hold for us, which takes their answers; without any it ends at once.
-    // The task behind it completes in the context that is the thread's default when it begins.
+    // Gives back what TURN servers hold for us, which takes their answers, hence packets are still taken in;
+    // without any server it ends at once. The task behind it completes in the context that is the thread's
+    // default when it begins.
     g_main_context_push_thread_default(ice_glib_context(ice->glib));
     nice_agent_close_async(ice->agent, on_agent_closed, ice);
     g_main_context_pop_thread_default(ice_glib_context(ice->glib));
