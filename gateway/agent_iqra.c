@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Dialect "iqra": a binary message is audio in the agreed encoding and nothing else, of any length; a text
+// message is chat. No greeting, no marks, no ping of its own.
+#include "gateway/agent_ops.h"
+#include "gateway/core/err.h"
+#include "gateway/core/log.h"
+#include "gateway/core/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MAX = 64 * 1024, CLOSE_BAD_TEXT = 1007 };
+
+struct iqra {
+    struct agent *agent;
+    char *text; // owns; made when the first text comes
+    size_t text_len;
+    bool text_over; // the message that is coming is too long
+};
+
+static int iqra_open(struct agent *agent, void **state) {
+    struct iqra *iqra = calloc(1, sizeof *iqra);
+    if (!iqra)
+        return -ENOMEM;
+    iqra->agent = agent;
+    *state = iqra;
+    return 0;
+}
+
+static void iqra_free(void *state) {
+    struct iqra *iqra = state;
+    if (iqra)
+        free(iqra->text);
+    free(iqra);
+}
+
+static void gather_text(struct iqra *iqra, const uint8_t *data, size_t len) {
+    if (!iqra->text)
+        iqra->text = malloc(TEXT_MAX);
+    if (!iqra->text || len > TEXT_MAX - iqra->text_len)
+        iqra->text_over = true;
+    if (iqra->text_over || !len)
+        return;
+    memcpy(iqra->text + iqra->text_len, data, len);
+    iqra->text_len += len;
+}
+
+static void text_done(struct iqra *iqra) {
+    size_t len = iqra->text_len;
+    bool over = iqra->text_over;
+    iqra->text_len = 0;
+    iqra->text_over = false;
+    if (over)
+        log_warn(agent_call_id(iqra->agent), "agent", "a text message beyond 64 KiB was dropped");
+    else if (!utf8_valid(iqra->text, len))
+        agent_fail(iqra->agent, CLOSE_BAD_TEXT, "a text message is not UTF-8");
+    else
+        agent_give_text(iqra->agent, iqra->text, len);
+}
+
+static void iqra_on_data(void *state, enum wsc_kind kind, const uint8_t *data, size_t len, bool end) {
+    struct iqra *iqra = state;
+    if (kind == WSC_BINARY) {
+        agent_give_audio(iqra->agent, data, len, end);
+        return;
+    }
+    gather_text(iqra, data, len);
+    if (end)
+        text_done(iqra);
+}
+
+static int iqra_send_audio(void *state, const uint8_t *frame, size_t len) {
+    return agent_write(((struct iqra *)state)->agent, WSC_BINARY, frame, len);
+}
+
+static int iqra_send_text(void *state, const char *text, size_t len) {
+    if (len > TEXT_MAX)
+        return -EMSGSIZE;
+    return agent_write(((struct iqra *)state)->agent, WSC_TEXT, (const uint8_t *)text, len);
+}
+
+const struct agent_ops agent_iqra_ops = {
+    .dialect = "iqra",
+    .open = iqra_open,
+    .free = iqra_free,
+    .on_data = iqra_on_data,
+    .send_audio = iqra_send_audio,
+    .send_text = iqra_send_text,
+};
