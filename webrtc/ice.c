@@ -4,8 +4,9 @@
 //                                            -> on_nice_*      -> noted here
 //           -> on_ran -> ice_deliver -> events.on_state, on_candidate
 //
-// What libnice signals is only noted and told from ice_deliver, after its sockets and ours are in line again:
-// the owner may then call anything, and an answer is always out before the candidates that follow it.
+// What libnice signals is only noted (and the sockets looked at anew, for that is when they change) and told
+// from ice_deliver, after its sockets and ours are in line again: the owner may then call anything, and an
+// answer is always out before the candidates that follow it.
 #include "webrtc/ice.h"
 
 #include "gateway/core/log.h"
@@ -99,6 +100,7 @@ static void on_nice_state(NiceAgent *agent, guint stream, guint component, guint
     (void)stream;
     (void)component;
     struct ice *ice = arg;
+    ice_glib_touch(ice->glib);
     switch (state) {
     case NICE_COMPONENT_STATE_CONNECTED:
     case NICE_COMPONENT_STATE_READY:
@@ -120,6 +122,7 @@ static void on_nice_gathering_done(NiceAgent *agent, guint stream, gpointer arg)
     (void)agent;
     (void)stream;
     struct ice *ice = arg;
+    ice_glib_touch(ice->glib);
     ice->gathering_done = true;
 }
 
@@ -156,6 +159,7 @@ static bool candidate_from_nice(const struct ice *ice, const NiceCandidate *nice
 static void on_nice_candidate(NiceAgent *agent, NiceCandidate *nice, gpointer arg) {
     (void)agent;
     struct ice *ice = arg;
+    ice_glib_touch(ice->glib);
     struct ice_candidate candidate;
     if (!candidate_from_nice(ice, nice, &candidate))
         return;

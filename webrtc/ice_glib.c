@@ -6,8 +6,8 @@
 // The library closes sockets whenever it likes, and a closed number may come back as another socket within
 // the same dispatch. Therefore each uv_poll watches a duplicate of the descriptor: it stays what it was until
 // we let it go, and libuv never sees a number that somebody else has closed. Whether a number still means the
-// same socket is told by its inode, looked at only when sources were added (GLib then signals its wake-up
-// descriptor), at deadlines and when touched, so that a media packet costs no call of that.
+// same socket is told by its inode, looked at only at deadlines and when touched, so that a media packet
+// costs no call of that.
 #include "webrtc/ice_glib.h"
 
 #include "gateway/core/err.h"
@@ -40,7 +40,7 @@ struct ice_glib {
     GPollFD *fds;         // as queried; watches[i] watches fds[i]
     struct watch **watches;
     int count, capacity;
-    int wake_fd; // GLib's own: readable when a source was added
+    guint seen_id; // the newest source known
     bool dispatching, touched, closing;
     unsigned open_handles;
     void (*on_closed)(void *arg);
@@ -99,8 +99,6 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     int index = 0;
     while (index < bridge->count && bridge->watches[index] != watch)
         index++;
-    if (watch->fd == bridge->wake_fd)
-        bridge->touched = true;
     bridge_run(bridge, index, revents);
 }
 
@@ -217,8 +215,27 @@ static void deadline_sync(struct ice_glib *bridge, int timeout_ms) {
         uv_timer_start(&bridge->timer, on_deadline, (uint64_t)timeout_ms, 0);
 }
 
+// GLib takes the descriptors of a source out of the context while it is dispatched and puts them back, with a
+// write to its wake-up descriptor each time, lest it recurse: two calls and half a turn of the loop per
+// packet. Nothing recurses here, so each new source is told that it may. Their ids count up, and a source of
+// ours tells how far.
+static void sources_unblock(struct ice_glib *bridge) {
+    GSource *probe = g_idle_source_new();
+    guint newest = g_source_attach(probe, bridge->context);
+    g_source_destroy(probe);
+    g_source_unref(probe);
+    for (guint id = bridge->seen_id + 1; id < newest; id++) {
+        GSource *source = g_main_context_find_source_by_id(bridge->context, id);
+        if (source)
+            g_source_set_can_recurse(source, TRUE);
+    }
+    bridge->seen_id = newest;
+}
+
 static void bridge_sync(struct ice_glib *bridge) {
     gint priority, timeout_ms;
+    if (bridge->touched)
+        sources_unblock(bridge);
     g_main_context_prepare(bridge->context, &priority);
     // Of all priorities, or a ready source of a higher one would hide descriptors and they would be watched
     // anew each time.
@@ -253,8 +270,9 @@ int ice_glib_new(struct ice_glib **out, uv_loop_t *loop, void (*on_ran)(void *ar
     bridge->on_ran = on_ran;
     bridge->arg = arg;
     bridge->deadline_ms = UINT64_MAX;
-    // Ownerless polling: every source added signals the wake-up descriptor, also from this thread.
-    bridge->context = g_main_context_new_with_flags(G_MAIN_CONTEXT_FLAGS_OWNERLESS_POLLING);
+    // Acquired for good: GLib then signals nothing when this thread adds or unblocks a source, as it does
+    // with every packet.
+    bridge->context = g_main_context_new();
     g_main_context_acquire(bridge->context);
     int err = bridge_grow(bridge, FIRST_FDS);
     if (!err)
@@ -265,10 +283,7 @@ int ice_glib_new(struct ice_glib **out, uv_loop_t *loop, void (*on_ran)(void *ar
     }
     bridge->timer.data = bridge;
     bridge->open_handles = 1;
-    bridge->wake_fd = -1;
     bridge_sync(bridge);
-    if (bridge->count) // of a context without sources, the only one
-        bridge->wake_fd = bridge->fds[0].fd;
     *out = bridge;
     return 0;
 }
