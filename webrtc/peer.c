@@ -5,16 +5,10 @@
 //   datachan ice  on_state  -> connected: dtls_start      lost: the guard's grace
 //
 // One guard timer: until media is up it is the connect timeout, afterwards the grace for a lost network.
-#include "webrtc/peer.h"
+#include "webrtc/peer_impl.h"
 
 #include "gateway/core/log.h"
 #include "gateway/core/ticker.h"
-#include "webrtc/datachan.h"
-#include "webrtc/dtls.h"
-#include "webrtc/ice.h"
-#include "webrtc/ice_candidate.h"
-#include "webrtc/peer_media.h"
-#include "webrtc/peer_sdp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,45 +16,8 @@
 #include <sys/random.h>
 
 enum {
-    MAX_EARLY_CANDIDATES = 64,
-    MAX_CANDIDATES = 128,
-    MAX_CANDIDATE_LEN = 1024,
     FIRST_REPORT_MS = 1000,
     REPORT_MS = 5000, // RFC 3550 section 6.2's minimum, randomised over half to one and a half of it
-};
-
-struct early_candidate {
-    char *text, *ufrag; // owned; ufrag may be NULL
-};
-
-struct peer {
-    const struct peer_env *env; // borrowed
-    struct peer_config config;
-    char call_id[128];
-    char *greeting; // owned
-    struct peer_signals signals;
-    const struct leg_events *events; // borrowed
-    void *events_arg;
-
-    struct ice *ice;           // owns, like all below
-    struct dtls *dtls;         // NULL before the first offer
-    struct datachan *channels; // NULL until offered
-    struct peer_media *media;
-    struct dtls_fingerprint fingerprint;
-    enum dtls_role role;
-    uint64_t session_id;
-    uint32_t version;
-    char mid[PEER_SDP_MAX_MID];
-    int mline_index;
-
-    struct early_candidate early[MAX_EARLY_CANDIDATES];
-    unsigned early_count, candidate_count;
-    bool early_done;
-
-    uv_timer_t guard, report;
-    unsigned open; // ICE and the timers, while closing
-    bool gathered, dtls_started, up, ended, closing;
-    uint64_t data_us; // when DTLS last brought authenticated data
 };
 
 static void peer_end(struct peer *peer, enum leg_end end, const char *reason) {
@@ -97,6 +54,11 @@ static void on_report_due(uv_timer_t *timer) {
     uv_timer_start(timer, on_report_due, REPORT_MS / 2 + random % REPORT_MS, 0);
 }
 
+void peer_guard(struct peer *peer) {
+    uv_timer_start(&peer->guard, on_guard, peer->up ? peer->config.grace_ms : peer->config.connect_timeout_ms,
+                   0);
+}
+
 // ---- ICE
 
 static void on_ice_state(enum ice_state state, void *arg) {
@@ -114,7 +76,7 @@ static void on_ice_state(enum ice_state state, void *arg) {
         return;
     }
     if (peer->up && !uv_is_active((uv_handle_t *)&peer->guard))
-        uv_timer_start(&peer->guard, on_guard, peer->config.grace_ms, 0);
+        peer_guard(peer);
 }
 
 static void on_ice_candidate(const char *text, void *arg) {
@@ -181,7 +143,7 @@ static void on_dtls_end(bool clean, const char *reason, void *arg) {
     peer_end(peer, clean ? LEG_END_HANGUP : peer->up ? LEG_END_LOST : LEG_END_FAILED, text);
 }
 
-static int peer_make_dtls(struct peer *peer, const struct peer_plan *plan) {
+int peer_make_dtls(struct peer *peer, const struct peer_plan *plan) {
     const struct dtls_events events = {.on_send = on_datagram_out,
                                        .on_connected = on_dtls_connected,
                                        .on_data = on_dtls_data,
@@ -211,7 +173,7 @@ static void on_sctp_out(const uint8_t *packet, size_t len, void *arg) {
     dtls_send(peer->dtls, packet, len); // SCTP sends again what is lost
 }
 
-static int peer_make_channels(struct peer *peer, const struct peer_plan *plan) {
+int peer_make_channels(struct peer *peer, const struct peer_plan *plan) {
     const struct datachan_events events = {.on_text = on_channel_text, .on_send = on_sctp_out, .arg = peer};
     uint16_t port = plan->application->sctp_port;
     int err = datachan_new(&peer->channels, peer->env->sctp, peer->env->loop,
@@ -219,208 +181,6 @@ static int peer_make_channels(struct peer *peer, const struct peer_plan *plan) {
     if (!err && peer->up)
         err = datachan_start(peer->channels);
     return err;
-}
-
-// ---- offers
-
-struct offer {
-    struct sdp sdp;
-    struct peer_plan plan;
-};
-
-static int offer_read(struct offer *offer, const char *text, size_t len, struct err_text *err) {
-    if (sdp_parse(&offer->sdp, span_of(text, len), err) != 0)
-        return -EINVAL;
-    return peer_sdp_read(&offer->plan, &offer->sdp, err);
-}
-
-// A later offer must fit what is there: one DTLS association for the life of the peer.
-static int offer_check(const struct peer *peer, const struct peer_plan *plan, struct err_text *err) {
-    const struct dtls_fingerprint *old = &peer->fingerprint, *now = &plan->fingerprint;
-    bool same = old->len == now->len && memcmp(old->digest, now->digest, old->len) == 0;
-    if (!same)
-        return err_set(err, -EPROTO,
-                       "a later offer may not change the DTLS fingerprint: hang up and call again");
-    if (peer->role == DTLS_CLIENT ? !plan->may_be_client : !plan->may_be_server)
-        return err_set(err, -EPROTO, "a later offer may not change the DTLS role (a=setup): offer actpass");
-    return 0;
-}
-
-// Everything that can fail, before anything of an established connection is touched.
-static int offer_apply(struct peer *peer, struct offer *offer, bool *changed, struct err_text *err) {
-    struct peer_plan *plan = &offer->plan;
-    if (plan->application && !peer->channels) {
-        int code = peer->env->sctp ? peer_make_channels(peer, plan) : -ENOTSUP;
-        if (code) {
-            log_warn(peer->call_id, "peer", "the data channel is refused (%s)", err_name(code));
-            plan->application = NULL;
-        }
-    }
-    int code = 0;
-    if (!peer->gathered) {
-        ice_set_controlling(peer->ice, offer->sdp.ice_lite);
-        code = ice_gather(peer->ice);
-        if (code)
-            return err_set(err, code, "no local address or no free port between %u and %u",
-                           peer->env->udp_port_min, peer->env->udp_port_max);
-        peer->gathered = true;
-    }
-    code = peer_media_apply(peer->media, &plan->audio, changed);
-    if (code)
-        return err_set(err, code, "the codec cannot be set up (%s)", err_name(code));
-    // Last, for it binds the peer to this offer's fingerprint.
-    code = peer->dtls ? 0 : peer_make_dtls(peer, plan);
-    return code ? err_set(err, code, "DTLS cannot be set up (%s)", err_name(code)) : 0;
-}
-
-static int candidate_in(struct peer *peer, const char *text, const char *ufrag) {
-    if (peer->candidate_count == MAX_CANDIDATES)
-        return -ENOSPC;
-    peer->candidate_count++;
-    return ice_add_candidate(peer->ice, text, ufrag);
-}
-
-static void early_flush(struct peer *peer) {
-    for (unsigned i = 0; i < peer->early_count; i++) {
-        struct early_candidate *early = &peer->early[i];
-        candidate_in(peer, early->text, early->ufrag);
-        free(early->text);
-        free(early->ufrag);
-    }
-    peer->early_count = 0;
-}
-
-static void offer_candidates(struct peer *peer, const struct offer *offer) {
-    for (size_t i = 0; i < offer->sdp.media_count; i++) {
-        struct span cursor = offer->sdp.media[i].text, line;
-        bool ours = &offer->sdp.media[i] == offer->plan.audio.media ||
-                    (sdp_bundled(&offer->sdp, offer->plan.audio.media) &&
-                     sdp_bundled(&offer->sdp, &offer->sdp.media[i]));
-        while (ours && sdp_next_candidate(&cursor, &line)) {
-            char text[MAX_CANDIDATE_LEN];
-            if (span_copy(line, text, sizeof text))
-                candidate_in(peer, text, offer->plan.ufrag);
-        }
-    }
-}
-
-static void offer_ice(struct peer *peer, const struct offer *offer) {
-    const struct peer_plan *plan = &offer->plan;
-    bool restarted = false;
-    ice_remote_credentials(peer->ice, plan->ufrag, plan->pwd, &restarted);
-    if (restarted) {
-        log_info(peer->call_id, "peer", "ICE restart");
-        peer->candidate_count = 0;
-    }
-    if (restarted && peer->up)
-        uv_timer_start(&peer->guard, on_guard, peer->config.grace_ms, 0);
-    offer_candidates(peer, offer);
-    early_flush(peer);
-    if (!plan->trickle || plan->audio.media->end_of_candidates || peer->early_done)
-        ice_remote_done(peer->ice);
-    peer->early_done = false;
-}
-
-static const char *own_candidate(size_t index, void *arg) {
-    return ice_local_candidate(arg, index);
-}
-
-static int offer_answer(struct peer *peer, const struct offer *offer, char *buf, size_t cap) {
-    // The first answer of a trickling browser goes out bare, for candidates follow at once. Later ones repeat
-    // ours, as after a restart they count for the new generation.
-    bool with_candidates = peer->version > 0 || !offer->plan.trickle;
-    const struct peer_answer answer = {.offer = &offer->sdp,
-                                       .plan = &offer->plan,
-                                       .session_id = peer->session_id,
-                                       .version = ++peer->version,
-                                       .ufrag = ice_ufrag(peer->ice),
-                                       .pwd = ice_pwd(peer->ice),
-                                       .fingerprint = cert_fingerprint(peer->env->cert),
-                                       .role = peer->role,
-                                       .ssrc = peer_media_ssrc(peer->media),
-                                       .cname = peer_media_cname(peer->media),
-                                       .candidate = with_candidates ? own_candidate : NULL,
-                                       .arg = peer->ice,
-                                       .candidates_end = ice_gathering_done(peer->ice)};
-    if (with_candidates)
-        ice_candidates_told(peer->ice);
-    int len = peer_sdp_answer(&answer, buf, cap);
-    return len < 0 ? len : 0;
-}
-
-static int offer_accept(struct peer *peer, struct offer *offer, size_t len, char **answer,
-                        struct err_text *err) {
-    bool later = peer->version > 0, changed = false;
-    int code = later ? offer_check(peer, &offer->plan, err) : 0;
-    if (code)
-        return code;
-    size_t cap = peer_sdp_answer_cap(&offer->sdp, len);
-    char *text = malloc(cap);
-    if (!text)
-        return err_set(err, -ENOMEM, "out of memory");
-    code = offer_apply(peer, offer, &changed, err);
-    if (code) {
-        free(text);
-        return code;
-    }
-    snprintf(peer->mid, sizeof peer->mid, "%s", offer->plan.mid);
-    peer->mline_index = (int)offer->plan.audio.media_index;
-    offer_ice(peer, offer);
-    code = offer_answer(peer, offer, text, cap);
-    if (code) {
-        free(text);
-        return err_set(err, code, "the answer cannot be written (%s)", err_name(code));
-    }
-    if (!later)
-        uv_timer_start(&peer->guard, on_guard, peer->config.connect_timeout_ms, 0);
-    *answer = text;
-    if (later && changed && peer->up)
-        peer->events->on_media(peer->events_arg);
-    return 0;
-}
-
-int peer_offer(struct peer *peer, const char *sdp, size_t len, char **answer, struct err_text *err) {
-    if (peer->ended || peer->closing)
-        return err_set(err, -EPIPE, "the connection has ended");
-    struct offer *offer = calloc(1, sizeof *offer); // too large for a stack
-    if (!offer)
-        return err_set(err, -ENOMEM, "out of memory");
-    int code = offer_read(offer, sdp, len, err);
-    if (!code)
-        code = offer_accept(peer, offer, len, answer, err);
-    free(offer);
-    return code;
-}
-
-int peer_add_candidate(struct peer *peer, const struct peer_candidate *candidate) {
-    if (peer->ended || peer->closing)
-        return 0;
-    bool first_offer_came = peer->version > 0;
-    if (!candidate->candidate || !candidate->candidate[0]) {
-        if (first_offer_came)
-            ice_remote_done(peer->ice);
-        else
-            peer->early_done = true;
-        return 0;
-    }
-    if (strnlen(candidate->candidate, MAX_CANDIDATE_LEN) == MAX_CANDIDATE_LEN)
-        return -EINVAL;
-    if (first_offer_came)
-        return candidate_in(peer, candidate->candidate, candidate->ufrag);
-    struct ice_candidate parsed;
-    if (ice_candidate_parse(&parsed, span_str(candidate->candidate)) != 0)
-        return -EINVAL;
-    if (peer->early_count == MAX_EARLY_CANDIDATES)
-        return -ENOSPC;
-    struct early_candidate early = {.text = strdup(candidate->candidate),
-                                    .ufrag = candidate->ufrag ? strndup(candidate->ufrag, 256) : NULL};
-    if (!early.text || (candidate->ufrag && !early.ufrag)) {
-        free(early.text);
-        free(early.ufrag);
-        return -ENOMEM;
-    }
-    peer->early[peer->early_count++] = early;
-    return 0;
 }
 
 uint64_t peer_last_heard_us(const struct peer *peer) {
@@ -501,10 +261,7 @@ static void leg_close(void *leg, const char *reason) {
     peer->channels = NULL;
     dtls_close(peer->dtls);
     peer->dtls = NULL;
-    for (unsigned i = 0; i < peer->early_count; i++) {
-        free(peer->early[i].text);
-        free(peer->early[i].ufrag);
-    }
+    peer_forget_candidates(peer);
     peer->open = 3;
     ice_close(peer->ice, on_ice_closed, peer);
     uv_close((uv_handle_t *)&peer->guard, on_timer_closed);
