@@ -75,7 +75,8 @@ static void retire_head(struct fifo *fifo) {
 size_t fifo_take(struct fifo *fifo, uint8_t *out, size_t len) {
     if (len > fifo->len)
         len = fifo->len;
-    for (size_t done = 0; done < len;) {
+    size_t done = 0;
+    while (done < len && fifo->head) {
         size_t end = fifo->head == fifo->tail ? fifo->write_at : BLOCK_BYTES;
         size_t n = end - fifo->read_at < len - done ? end - fifo->read_at : len - done;
         memcpy(out + done, fifo->head->data + fifo->read_at, n);
@@ -85,7 +86,7 @@ size_t fifo_take(struct fifo *fifo, uint8_t *out, size_t len) {
         if (fifo->read_at == BLOCK_BYTES || !fifo->len)
             retire_head(fifo);
     }
-    return len;
+    return done;
 }
 
 static void free_list(struct fifo_block *block) {
