@@ -60,8 +60,7 @@ export async function launchFirefox() {
       'media.peerconnection.ice.obfuscate_host_addresses': false,
       'media.autoplay.default': 0,
       'media.autoplay.blocking_policy': 0,
-      'media.getusermedia.insecure.enabled': true,
-      'media.devices.insecure.enabled': true,
+      'dom.securecontext.allowlist': process.env.E2E_ADDRESS ?? '',
       'media.navigator.audio.fake_frequency': 700,
     },
   });

@@ -73,9 +73,10 @@ export async function wholeCall(browser, house, { micHz, widget = {}, base } = {
   await until(() => call.texts.includes('hello agent'), 'text at the agent');
   call.sendText('hello browser');
   await until(async () => (await page.evaluate(() => window.callMessages)).includes('hello browser'), 'text in the page');
-  const seen = await stats(page);
-  assert.ok(seen.in.packets > 50, `packets in: ${seen.in.packets}`);
-  assert.ok(seen.out.packets > 50, `packets out: ${seen.out.packets}`);
+  const seen = await until(async () => {
+    const now = await stats(page);
+    return now.in.packets > 50 && now.out.packets > 50 && now;
+  }, 'packets both ways');
   await stopCall(page);
   await until(() => call.closed, 'the agent to be hung up', 2000);
   assert.equal(call.closeCode, 1000);
