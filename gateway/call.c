@@ -89,7 +89,7 @@ static void call_end(struct call *call, unsigned close_code, const char *code, c
                 message);
     bridge_free(call->bridge);
     call->bridge = NULL;
-    if (call->peer)
+    if (call->peer && call->leg.ops)
         call->leg.ops->close(call->leg.impl, message);
     if (call->agent)
         agent_close(call->agent, 1000, "call ended");

@@ -4,10 +4,9 @@
 #include "gateway/core/err.h"
 #include "gateway/core/log.h"
 #include "gateway/core/span.h"
+#include "signaling/auth.h"
 
 #include <jansson.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,19 +66,6 @@ int ice_server_url_parse(const char *text, struct ice_server_url *out) {
 
 // ---- for browsers
 
-// coturn's REST scheme ("use-auth-secret"): the username is the time of expiry.
-static int turn_credential(const char *secret, const char *username, char *out, size_t out_size) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    if (!HMAC(EVP_sha1(), secret, (int)strlen(secret), (const unsigned char *)username, strlen(username),
-              digest, &len))
-        return -EIO;
-    if (out_size < 4 * ((size_t)len + 2) / 3 + 1)
-        return -ENOBUFS;
-    EVP_EncodeBlock((unsigned char *)out, digest, (int)len);
-    return 0;
-}
-
 static bool any_turn(const struct conf_ice_server *server) {
     for (size_t i = 0; i < server->urls.count; i++) {
         if (strncmp(server->urls.items[i], "turn", 4) == 0)
@@ -96,7 +82,7 @@ static void server_credential(const struct conf *conf, const struct conf_ice_ser
     if (credential[0] || !conf->webrtc.turn_secret[0] || !any_turn(server))
         return;
     snprintf(username, 256, "%lld", (long long)expiry_unix);
-    if (turn_credential(conf->webrtc.turn_secret, username, credential, 256) != 0)
+    if (auth_turn_credential(conf->webrtc.turn_secret, username, credential, 256) != 0)
         username[0] = credential[0] = '\0';
 }
 

@@ -92,8 +92,9 @@ static void count(struct jitter_delay *d, int64_t offset_us) {
 static int64_t wanted_us(const struct jitter_delay *d) {
     float above = d->total * (1.0f - covered);
     size_t bin = JITTER_DELAY_BINS - 1;
-    for (float sum = d->weights[bin]; bin > 0 && sum < above; sum += d->weights[bin])
-        bin--;
+    float sum = d->weights[bin];
+    while (bin > 0 && sum < above)
+        sum += d->weights[--bin];
     return (int64_t)(bin + 1) * JITTER_DELAY_BIN_US - (d->floor_us - d->base_us);
 }
 

@@ -187,7 +187,7 @@ static int read_lines(struct reader *r, struct span text) {
     return 0;
 }
 
-int sdp_parse(struct sdp *out, struct span text, struct err_text *err) {
+int sdp_read(struct sdp *out, struct span text, struct err_text *err) {
     memset(out, 0, sizeof *out);
     if (text.len > SDP_MAX_TEXT)
         return err_set(err, -EMSGSIZE, "SDP of %zu bytes is longer than %d", text.len, SDP_MAX_TEXT);

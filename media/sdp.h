@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SDP (RFC 8866) read and written, for browsers and for SIP alike.
 //
-// sdp_parse is pure: it fills a struct of fixed size whose spans borrow the text, so the text must outlive
+// sdp_read is pure: it fills a struct of fixed size whose spans borrow the text, so the text must outlive
 // it. What this project decides upon is parsed; everything else stays text and is reached through
 // sdp_next_attribute. What may stand at session level and holds for every m-line (direction, c=, fingerprint,
 // setup, ice-*) is already copied into each sdp_media that has none of its own.
@@ -119,7 +119,7 @@ struct sdp {
 // `out` is some 80 KiB: keep it off small stacks. Written to even when parsing fails.
 // -EMSGSIZE for a text or line beyond the limits, -E2BIG for too many m-lines, -EBADMSG for what is no SDP;
 // `err` (or NULL) then names the line.
-int sdp_parse(struct sdp *out, struct span text, struct err_text *err);
+int sdp_read(struct sdp *out, struct span text, struct err_text *err);
 
 // The next attribute `name` in a section's text. `cursor` starts as sdp_media.text or sdp.text and moves on;
 // `value` is what follows "a=name:", or empty for a bare flag.

@@ -271,3 +271,15 @@ bool auth_equal(const char *a, const char *b) {
     SHA256((const uint8_t *)b, strlen(b), digest_b);
     return CRYPTO_memcmp(digest_a, digest_b, sizeof digest_a) == 0;
 }
+
+int auth_turn_credential(const char *secret, const char *username, char *out, size_t out_size) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    const unsigned char *text = (const unsigned char *)username;
+    if (!HMAC(EVP_sha1(), secret, (int)strlen(secret), text, strlen(username), digest, &len))
+        return -EIO;
+    if (out_size < 4 * ((size_t)len + 2) / 3 + 1)
+        return -ENOBUFS;
+    EVP_EncodeBlock((unsigned char *)out, digest, (int)len);
+    return 0;
+}

@@ -18,6 +18,7 @@ enum {
     PACKET_CAP = RTP_HEADER_LEN + CODEC_MAX_PAYLOAD + SRTP_MAX_TRAILER,
     REPORT_CAP = 512,
     NTP_EPOCH = 2208988800u, // of 1970 in seconds since 1900
+    START_LIMIT_US = 200000,
 };
 
 struct peer_media {
@@ -33,6 +34,10 @@ struct peer_media {
     enum sdp_direction direction; // ours
     uint64_t heard_us;
     uint32_t heard_ssrc; // of the last authenticated audio packet
+    // See backlog.
+    bool settled;
+    uint64_t start_us, last_us; // 0 before the first audio packet
+    uint32_t last_timestamp;
     bool dtmf_any;
     uint32_t dtmf_timestamp; // of the last event told: its end is sent three times
     uint8_t packet[PACKET_CAP];
@@ -195,9 +200,30 @@ static void telephone_event(struct peer_media *media, const struct rtp_packet *p
     media->events.on_dtmf(digits[packet->payload[0]], media->events.arg);
 }
 
+// A browser records from the answer on, and sends at once what has piled up when the handshake is done: some
+// 300 ms that would make the whole call as much later. So nothing is taken until packets come about as fast
+// as they last.
+static bool backlog(struct peer_media *media, const struct rtp_packet *packet) {
+    if (media->settled)
+        return false;
+    uint64_t now_us = media->heard_us, passed_us = now_us - media->last_us;
+    uint64_t lasted_us = (uint64_t)(packet->timestamp - media->last_timestamp) * 1000000 /
+                         codec_desc(media->config.codec)->clock_hz;
+    bool first = !media->start_us;
+    if (first)
+        media->start_us = now_us;
+    media->last_us = now_us;
+    media->last_timestamp = packet->timestamp;
+    media->settled = !first && (passed_us * 2 >= lasted_us || now_us - media->start_us >= START_LIMIT_US);
+    return !media->settled;
+}
+
 static void audio_in(struct peer_media *media, const struct rtp_packet *packet) {
-    if (packet->payload_type == media->config.payload_type)
+    if (packet->payload_type == media->config.payload_type) {
         media->heard_ssrc = packet->ssrc;
+        if (backlog(media, packet))
+            return;
+    }
     audio_rx_packet(media->rx, packet, media->heard_us);
     if (packet->payload_type == media->config.dtmf_payload_type)
         telephone_event(media, packet);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   peer_offer: sdp_parse -> peer_sdp_read -> check against what is there -> apply what can fail -> ICE ->
+//   peer_offer: sdp_read -> peer_sdp_read -> check against what is there -> apply what can fail -> ICE ->
 //   peer_sdp_answer
 //
 // Whatever fails does so before an established connection is touched.
@@ -21,7 +21,7 @@ struct offer {
 };
 
 static int offer_read(struct offer *offer, const char *text, size_t len, struct err_text *err) {
-    if (sdp_parse(&offer->sdp, span_of(text, len), err) != 0)
+    if (sdp_read(&offer->sdp, span_of(text, len), err) != 0)
         return -EINVAL;
     return peer_sdp_read(&offer->plan, &offer->sdp, err);
 }

@@ -78,9 +78,9 @@ static int resets_send(struct sctp *sctp) {
         struct sctp_reset_streams request;
         uint8_t room[sizeof(struct sctp_reset_streams) + SCTP_STREAMS * sizeof(uint16_t)];
     } u = {.request = {.srs_flags = SCTP_STREAM_RESET_OUTGOING}};
-    for (uint16_t stream = 0; stream < SCTP_STREAMS; stream++)
+    for (unsigned stream = 0; stream < SCTP_STREAMS; stream++)
         if (sctp->resets[stream / 8] & 1u << stream % 8)
-            u.request.srs_stream_list[u.request.srs_number_streams++] = stream;
+            u.request.srs_stream_list[u.request.srs_number_streams++] = (uint16_t)stream;
     size_t len = sizeof u.request + u.request.srs_number_streams * sizeof(uint16_t);
     hub_enter(sctp->hub, &sctp->port);
     int failed = usrsctp_setsockopt(sctp->socket, IPPROTO_SCTP, SCTP_RESET_STREAMS, &u, (socklen_t)len);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/core/log.h"
 
+#include "gateway/core/metrics.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -125,8 +127,10 @@ void log_write(enum log_level level, const char *call, const char *module, const
     bool pass = bucket_take(level, module, (uint64_t)mono.tv_sec * 1000u + (uint64_t)mono.tv_nsec / 1000000u,
                             &dropped);
     pthread_mutex_unlock(&log_lock);
-    if (!pass)
+    if (!pass) {
+        metric_add(METRIC_LOG_DROPPED, 1);
         return;
+    }
     char text[TEXT_MAX_BYTES];
     va_list args;
     va_start(args, format);

@@ -8,12 +8,13 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-enum { MAILBOX_CAPACITY = 16384, MAIL_STOP = UINT32_MAX };
+enum { MAILBOX_CAPACITY = 16384 };
 
 struct worker {
     uv_thread_t thread;
     uv_loop_t loop;
     struct mailbox *mailbox;
+    struct mailbox *stop; // of its own, so that a full mailbox cannot lose the word to end
     struct ticker *ticker;
     struct worker_ops ops;
     void *arg;
@@ -24,22 +25,28 @@ struct worker {
 
 static void on_mail(struct mail *mail, void *arg) {
     struct worker *worker = arg;
-    if (mail->type != MAIL_STOP) {
-        worker->ops.on_mail(mail, worker->arg);
-        return;
-    }
+    worker->ops.on_mail(mail, worker->arg);
+}
+
+static void on_stop_mail(struct mail *mail, void *arg) {
+    (void)mail;
+    struct worker *worker = arg;
     worker->ops.on_stop(worker->arg);
     ticker_close(worker->ticker);
     mailbox_close(worker->mailbox);
+    mailbox_close(worker->stop);
 }
 
 static int worker_set_up(struct worker *worker) {
     int err = mailbox_new(&worker->mailbox, &worker->loop, MAILBOX_CAPACITY, on_mail, worker);
     if (err)
         return err;
-    err = ticker_new(&worker->ticker, &worker->loop);
+    err = mailbox_new(&worker->stop, &worker->loop, 1, on_stop_mail, worker);
     if (err)
         goto out_mailbox;
+    err = ticker_new(&worker->ticker, &worker->loop);
+    if (err)
+        goto out_stop;
     err = worker->ops.on_start(worker, worker->arg);
     if (err)
         goto out_ticker;
@@ -47,6 +54,8 @@ static int worker_set_up(struct worker *worker) {
 
 out_ticker:
     ticker_close(worker->ticker);
+out_stop:
+    mailbox_close(worker->stop);
 out_mailbox:
     mailbox_close(worker->mailbox);
     return err;
@@ -101,12 +110,13 @@ int worker_post(struct worker *worker, struct mail mail) {
 }
 
 void worker_stop(struct worker *worker) {
-    mailbox_post(worker->mailbox, (struct mail){.type = MAIL_STOP});
+    mailbox_post(worker->stop, (struct mail){0});
 }
 
 void worker_join(struct worker *worker) {
     uv_thread_join(&worker->thread);
     mailbox_free(worker->mailbox);
+    mailbox_free(worker->stop);
     int err = uv_loop_close(&worker->loop);
     if (err)
         log_error(NULL, "worker", "worker %u ended with handles left on its loop (%s)", worker->index,

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static struct sdp sdp;
     struct err_text err;
     struct span text = span_of(data, size);
-    if (sdp_parse(&sdp, text, &err) != 0)
+    if (sdp_read(&sdp, text, &err) != 0)
         return 0;
     for (size_t i = 0; i < sdp.media_count; i++) {
         check_media(text, &sdp.media[i]);

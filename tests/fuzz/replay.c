@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzzer's entry point over every file of a corpus folder, so that what fuzzing once found stays found.
+// Runs a fuzzer's entry point over every file of a corpus folder, so that what fuzzing once found stays
+// found.
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -18,7 +18,7 @@ static struct err_text err;
 #define HEAD "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
 
 static int parse(const char *text) {
-    return sdp_parse(&sdp, span_str(text), &err);
+    return sdp_read(&sdp, span_str(text), &err);
 }
 
 static void assert_span(struct span s, const char *expected) {
@@ -64,9 +64,9 @@ static void test_errors_name_the_line(void **state) {
         assert_int_equal(parse(cases[i].text), -EBADMSG);
         if (strncmp(err.text, cases[i].says, strlen(cases[i].says)) != 0)
             fail_msg("'%s' does not begin with '%s'", err.text, cases[i].says);
-        assert_int_equal(sdp_parse(&sdp, span_str(cases[i].text), NULL), -EBADMSG);
+        assert_int_equal(sdp_read(&sdp, span_str(cases[i].text), NULL), -EBADMSG);
     }
-    assert_int_equal(sdp_parse(&sdp, span_of("v=0\r\ns=\0\r\n", 11), &err), -EBADMSG);
+    assert_int_equal(sdp_read(&sdp, span_of("v=0\r\ns=\0\r\n", 11), &err), -EBADMSG);
     assert_string_equal(err.text, "SDP line 2: a zero byte");
 }
 
@@ -75,30 +75,30 @@ static void test_limits(void **state) {
     static char text[SDP_MAX_TEXT + 2];
     memset(text, '\n', sizeof text);
     memcpy(text, "v=0", 3);
-    assert_int_equal(sdp_parse(&sdp, span_of(text, SDP_MAX_TEXT), &err), 0);
-    assert_int_equal(sdp_parse(&sdp, span_of(text, SDP_MAX_TEXT + 1), &err), -EMSGSIZE);
+    assert_int_equal(sdp_read(&sdp, span_of(text, SDP_MAX_TEXT), &err), 0);
+    assert_int_equal(sdp_read(&sdp, span_of(text, SDP_MAX_TEXT + 1), &err), -EMSGSIZE);
 
     memset(text + 4, 'x', SDP_MAX_LINE);
     memcpy(text + 4, "a=", 2);
-    assert_int_equal(sdp_parse(&sdp, span_of(text, 4 + SDP_MAX_LINE), &err), 0);
+    assert_int_equal(sdp_read(&sdp, span_of(text, 4 + SDP_MAX_LINE), &err), 0);
     text[4 + SDP_MAX_LINE] = 'x';
-    assert_int_equal(sdp_parse(&sdp, span_of(text, 5 + SDP_MAX_LINE), &err), -EMSGSIZE);
+    assert_int_equal(sdp_read(&sdp, span_of(text, 5 + SDP_MAX_LINE), &err), -EMSGSIZE);
     assert_string_equal(err.text, "SDP line 2: the line is longer than 8192 bytes");
 
     size_t len = (size_t)snprintf(text, sizeof text, "v=0\n");
     for (size_t i = 0; i < SDP_MAX_MEDIA; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, "m=audio 9 RTP/AVP 0\n");
-    assert_int_equal(sdp_parse(&sdp, span_of(text, len), &err), 0);
+    assert_int_equal(sdp_read(&sdp, span_of(text, len), &err), 0);
     assert_int_equal(sdp.media_count, SDP_MAX_MEDIA);
     len += (size_t)snprintf(text + len, sizeof text - len, "m=audio 9 RTP/AVP 0\n");
-    assert_int_equal(sdp_parse(&sdp, span_of(text, len), &err), -E2BIG);
+    assert_int_equal(sdp_read(&sdp, span_of(text, len), &err), -E2BIG);
     assert_string_equal(err.text, "SDP line 18: too many m-lines, at most 16 are taken");
 
     len = (size_t)snprintf(text, sizeof text, "v=0\nm=video 9 RTP/AVP");
     for (int i = 0; i < SDP_MAX_FORMATS + 10; i++)
         len += (size_t)snprintf(text + len, sizeof text - len, " %d", i);
     len += (size_t)snprintf(text + len, sizeof text - len, "\na=rtpmap:70 VP8/90000\na=fmtp:70 x=y\n");
-    assert_int_equal(sdp_parse(&sdp, span_of(text, len), &err), 0);
+    assert_int_equal(sdp_read(&sdp, span_of(text, len), &err), 0);
     assert_int_equal(sdp.media[0].format_count, SDP_MAX_FORMATS);
 }
 

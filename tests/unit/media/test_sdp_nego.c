@@ -124,7 +124,7 @@ static void test_golden(void **state) {
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
         char *text = read_text(golden[i], "sdp");
         struct err_text err;
-        if (sdp_parse(&sdp, span_str(text), &err) != 0)
+        if (sdp_read(&sdp, span_str(text), &err) != 0)
             fail_msg("%s: %s", golden[i], err.text);
         struct sdp_writer w;
         sdp_writer_init(&w, shown, sizeof shown);
@@ -153,7 +153,7 @@ static int choose(struct sdp_audio *out, struct sdp *sdp, const char *body,
     static char text[4096];
     snprintf(text, sizeof text, "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n%s", body);
     struct err_text err;
-    if (sdp_parse(sdp, span_str(text), &err) != 0)
+    if (sdp_read(sdp, span_str(text), &err) != 0)
         fail_msg("%s", err.text);
     return sdp_nego_choose(out, sdp, config, &err);
 }

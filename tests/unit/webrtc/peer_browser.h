@@ -297,7 +297,7 @@ static void browser_answer(struct world *world, const char *answer) {
     struct peer_plan plan;
     struct err_text err = {""};
     assert_non_null(sdp);
-    if (sdp_parse(sdp, span_str(answer), &err) != 0 || peer_sdp_read(&plan, sdp, &err) != 0)
+    if (sdp_read(sdp, span_str(answer), &err) != 0 || peer_sdp_read(&plan, sdp, &err) != 0)
         fail_msg("answer: %s", err.text);
     assert_true(plan.may_be_client != plan.may_be_server);
     bool restarted, changed;

@@ -55,7 +55,7 @@ static const char *candidate(size_t index, void *arg) {
 static void answer(const char *text, bool with_candidates, char *out) {
     struct peer_plan plan;
     struct err_text err;
-    if (sdp_parse(&offer, span_str(text), &err) != 0 || peer_sdp_read(&plan, &offer, &err) != 0)
+    if (sdp_read(&offer, span_str(text), &err) != 0 || peer_sdp_read(&plan, &offer, &err) != 0)
         fail_msg("%s", err.text);
     const struct peer_answer in = {.offer = &offer,
                                    .plan = &plan,
@@ -76,7 +76,7 @@ static void answer(const char *text, bool with_candidates, char *out) {
     assert_int_equal(len, strlen(out));
     // What we write must be what our own reader takes.
     static struct sdp again;
-    assert_int_equal(sdp_parse(&again, span_of(out, (size_t)len), &err), 0);
+    assert_int_equal(sdp_read(&again, span_of(out, (size_t)len), &err), 0);
     assert_int_equal(again.media_count, offer.media_count);
 }
 
@@ -147,7 +147,7 @@ static void test_refused_offers(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct peer_plan plan;
         struct err_text err = {""};
-        assert_int_equal(sdp_parse(&offer, span_str(cases[i].text), &err), 0);
+        assert_int_equal(sdp_read(&offer, span_str(cases[i].text), &err), 0);
         assert_int_equal(peer_sdp_read(&plan, &offer, &err), cases[i].code);
         if (!strstr(err.text, cases[i].says))
             fail_msg("\"%s\" does not say \"%s\"", err.text, cases[i].says);
@@ -168,7 +168,7 @@ static void test_setup_roles(void **state) {
         snprintf(text, sizeof text, "%s%s%s", HEAD AUDIO CREDENTIALS FINGERPRINT, cases[i].setup,
                  "a=rtcp-mux\r\n");
         struct peer_plan plan;
-        assert_int_equal(sdp_parse(&offer, span_str(text), NULL), 0);
+        assert_int_equal(sdp_read(&offer, span_str(text), NULL), 0);
         assert_int_equal(peer_sdp_read(&plan, &offer, NULL), 0);
         assert_int_equal(plan.may_be_client, cases[i].client);
         assert_int_equal(plan.may_be_server, cases[i].server);
