@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { launchChromium, launchFirefox, openCallPage } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
-import { agentHears, assertSteady, callStates, connect, hears, startHouse, wholeCall } from './lib/scenario.mjs';
+import { agentHears, assertSteady, callStates, connectBoth, hears, startHouse, wholeCall } from './lib/scenario.mjs';
 
 const browsers = [
   { name: 'Chromium', launch: () => launchChromium({ micHz: 600 }), micHz: 600 },
@@ -38,8 +38,8 @@ for (const { name, launch, micHz } of browsers) {
 
     test('the agent hangs up', async () => {
       const page = await openCallPage(browser, house.gateway);
-      await connect(page);
-      house.agent.calls.at(-1).hangUp();
+      const call = await connectBoth(page, house.agent);
+      call.hangUp();
       await until(async () => (await callStates(page)).at(-1) === 'IDLE', 'the page to be idle', 3000);
       await until(async () => (await house.gateway.metric('iqra_calls')) === 0, 'the call to be gone', 3000);
       await page.close();
@@ -47,8 +47,7 @@ for (const { name, launch, micHz } of browsers) {
 
     test('renegotiation and ICE restart keep the agent', async () => {
       const page = await openCallPage(browser, house.gateway);
-      await connect(page);
-      const call = house.agent.calls.at(-1);
+      const call = await connectBoth(page, house.agent);
       await agentHears(call, micHz);
       const answers = () => page.evaluate(() => window.testPeers.at(-1).currentRemoteDescription.sdp);
       const first = await answers();

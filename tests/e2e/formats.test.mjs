@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { launchChromium, openCallPage } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
-import { agentHears, assertContinuous, assertSteady, connect, hears, record, startHouse, stats, stopCall } from './lib/scenario.mjs';
+import { agentHears, assertContinuous, assertSteady, connectBoth, hears, record, startHouse, stats, stopCall } from './lib/scenario.mjs';
 
 const MIC_HZ = 600;
 let house;
@@ -27,9 +27,9 @@ async function speak({ Encoding = 'PCM', SampleRate = 16000, FrameMs = 20 }, { e
 
 async function withCall(widget, steps) {
   const page = await openCallPage(browser, house.gateway, { widget });
-  await connect(page);
-  const call = house.agent.calls.at(-1);
+  const call = await connectBoth(page, house.agent);
   await steps(page, call);
+  await until(() => call.frames.length > 60, 'frames at the agent');
   await stopCall(page);
   await until(() => call.closed, 'the agent to be hung up', 2000);
   await until(async () => (await house.gateway.metric('iqra_calls')) === 0, 'the call to be gone', 3000);
@@ -70,10 +70,7 @@ describe('the agent hears and speaks', () => {
 
   test('OPUS: packets cross as they are', async () => {
     await speak({ Encoding: 'OPUS', SampleRate: 48000 }, { echo: true });
-    const call = await withCall({}, async (page, live) => {
-      await hears(page, MIC_HZ);
-      await until(() => live.frames.length > 60, 'packets at the agent');
-    });
+    const call = await withCall({}, (page) => hears(page, MIC_HZ));
     const spanMs = call.frames.at(-1).at - call.frames[0].at;
     assert.ok(Math.abs(call.frames.length - spanMs / 20) < 5, `${call.frames.length} packets in ${spanMs.toFixed(0)} ms`);
     assert.ok(new Set(call.frames.map((f) => f.len)).size > 1, 'Opus packets differ in size');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launchChromium, openCallPage } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
-import { agentHears, callStates, connect, startHouse, stopCall } from './lib/scenario.mjs';
+import { agentHears, callStates, connectBoth, startHouse, stopCall } from './lib/scenario.mjs';
 
 const MIC_HZ = 600;
 let browser;
@@ -16,8 +16,8 @@ after(() => browser?.close());
 async function houseWithCall() {
   const house = await startHouse({ config: { Gateway: { DrainSeconds: 60 } } });
   const page = await openCallPage(browser, house.gateway);
-  await connect(page);
-  return { ...house, page, call: house.agent.calls.at(-1) };
+  const call = await connectBoth(page, house.agent);
+  return { ...house, page, call };
 }
 
 const refusesNew = async (gateway) => (await fetch(`${gateway.url}/readyz`)).status === 503;

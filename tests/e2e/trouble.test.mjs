@@ -6,7 +6,7 @@ import { Relay } from '../sim/relay.mjs';
 import { Wire } from '../sim/wire.mjs';
 import { launchChromium, launchChromiumServer, openCallPage } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
-import { agentHears, assertSteady, connect, hears, HOST, startHouse, stopCall } from './lib/scenario.mjs';
+import { agentHears, assertSteady, connectBoth, hears, HOST, startHouse, stopCall } from './lib/scenario.mjs';
 
 const MIC_HZ = 600;
 let house;
@@ -24,8 +24,7 @@ const noCalls = (timeoutMs) => until(async () => (await house.gateway.metric('iq
 const lastState = (page) => page.evaluate(() => window.call.status);
 
 async function callOn(page) {
-  await connect(page);
-  const call = house.agent.calls.at(-1);
+  const call = await connectBoth(page, house.agent);
   await agentHears(call, MIC_HZ);
   return call;
 }
@@ -38,8 +37,7 @@ test('10 % loss and 60 ms jitter both ways: the agent gets a frame every 20 ms',
     relays.push(relay);
     return relay.start();
   });
-  await connect(page);
-  const call = house.agent.calls.at(-1);
+  const call = await connectBoth(page, house.agent);
   await until(() => call.frames.length > 150, 'three seconds of frames');
   await agentHears(call, MIC_HZ);
   call.sayTone(1000, 4000);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real browsers, and what a page must hold so that a test can look at its calls.
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -7,6 +8,7 @@ import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 import { tone, wav } from '../../sim/signal.mjs';
 import { giveEars, giveStats, keepPeers, keepSockets } from './ears.mjs';
+import { until } from './gateway.mjs';
 
 const CHROMIUM_ARGS = [
   '--no-sandbox',
@@ -46,13 +48,32 @@ export async function launchChromiumServer(options = {}) {
   return { browser: await chromium.connect(server.wsEndpoint()), kill: () => server.kill() };
 }
 
+// A sound server with nothing behind it, because Firefox's WebAudio stands still without a device.
+async function startSound() {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-sound-'));
+  const socket = path.join(dir, 'native');
+  const modules = ['-L', 'module-null-sink', '-L', `module-native-protocol-unix auth-anonymous=1 socket=${socket}`];
+  const child = spawn('pulseaudio', ['-n', '--daemonize=no', '--exit-idle-time=-1', '--use-pid-file=no', '--disable-shm=yes', ...modules], {
+    env: { ...process.env, PULSE_RUNTIME_PATH: dir, PULSE_STATE_PATH: dir }, stdio: 'ignore',
+  });
+  await until(() => child.exitCode !== null || fs.existsSync(socket), 'the sound server');
+  const stop = () => {
+    child.kill('SIGKILL');
+    fs.rmSync(dir, { recursive: true, force: true });
+  };
+  return { socket, stop };
+}
+
 // Its fake microphone is a tone of 700 Hz here. It needs a non-loopback address.
 export async function launchFirefox() {
-  return puppeteer.launch({
+  const sound = await startSound();
+  const browser = await puppeteer.launch({
     browser: 'firefox',
     headless: true,
     executablePath: '/usr/bin/firefox-esr',
     acceptInsecureCerts: true,
+    protocolTimeout: 30000,
+    env: { ...process.env, PULSE_SERVER: `unix:${sound.socket}` },
     extraPrefsFirefox: {
       'media.navigator.streams.fake': true,
       'media.navigator.permission.disabled': true,
@@ -64,6 +85,13 @@ export async function launchFirefox() {
       'media.navigator.audio.fake_frequency': 700,
     },
   });
+  return {
+    newPage: () => browser.newPage(),
+    close: async () => {
+      await browser.close();
+      sound.stop();
+    },
+  };
 }
 
 // The demo page, with ears. `context` options are Chromium's only: viewport, colorScheme.

@@ -44,6 +44,13 @@ export async function connect(page, { timeoutMs = 20000 } = {}) {
   }, 'the page to be connected', timeoutMs);
 }
 
+// Connects, and waits for the agent, too; returns the agent's side. One call at a time.
+export async function connectBoth(page, agent) {
+  const index = agent.calls.length;
+  await connect(page);
+  return until(() => agent.calls[index], 'the agent to be called');
+}
+
 // The page plays `hz`, within one bin of the analyser.
 export const hears = (page, hz, timeoutMs = 10000) =>
   until(async () => {
@@ -61,10 +68,8 @@ export const agentHears = (call, hz, timeoutMs = 10000) =>
 // One whole call: tones recognised at both ends, text both ways, statistics, hang-up from the page.
 export async function wholeCall(browser, house, { micHz, widget = {}, base } = {}) {
   const { agent, gateway } = house;
-  const before = agent.calls.length;
   const page = await openCallPage(browser, gateway, { widget, base });
-  await connect(page);
-  const call = await until(() => agent.calls[before], 'the agent to be called');
+  const call = await connectBoth(page, agent);
   await agentHears(call, micHz);
   call.sayTone(1000, 3000);
   await hears(page, 1000);
@@ -93,6 +98,7 @@ export function assertSteady(call, { bytes, frameMs, fromIndex = 0 }) {
   assert.deepEqual([...new Set(frames.map((f) => f.len))], [bytes], 'every frame has the same size');
   const span = frames[frames.length - 1].at - frames[0].at;
   const expected = span / frameMs + 1;
+  if (process.env.E2E_VERBOSE) console.error('frames at', frames.slice(0, 40).map((f) => Math.round(f.at - frames[0].at)).join(' '));
   assert.ok(Math.abs(frames.length - expected) <= Math.max(3, expected * 0.01), `${frames.length} frames in ${span.toFixed(0)} ms, expected ${expected.toFixed(1)}`);
 }
 
