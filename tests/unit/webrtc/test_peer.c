@@ -36,6 +36,14 @@ static void test_active_browser(void **state) {
     RUN_UNTIL(world, both_hear(world));
 }
 
+static void test_passive_browser(void **state) {
+    struct world *world = *state;
+    world->browser.setup = "passive";
+    connect_media(world);
+    assert_non_null(strstr(world->answer, "a=setup:active"));
+    RUN_UNTIL(world, both_hear(world));
+}
+
 static void test_reports(void **state) {
     struct world *world = *state;
     connect_media(world);
@@ -166,6 +174,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_call, setup, teardown),
         cmocka_unit_test_setup_teardown(test_active_browser, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_passive_browser, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reports, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dtmf_and_replay, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_media_in_time, setup, teardown),

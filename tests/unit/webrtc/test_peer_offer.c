@@ -21,7 +21,7 @@ static void test_offers_refused(void **state) {
     assert_int_equal(offer_once(world, &err), -EPROTO);
     assert_non_null(strstr(err.text, "fingerprint"));
     world->browser.other_fingerprint = false;
-    world->browser.setup = "active";
+    world->browser.setup = "passive";
     assert_int_equal(offer_once(world, &err), -EPROTO);
     assert_non_null(strstr(err.text, "setup"));
     RUN_UNTIL(world, both_hear(world));
