@@ -3,6 +3,7 @@
 // encoding, text = chat). It records what it hears and says what a test asks for, in any chunk size.
 import { once } from 'node:events';
 import http from 'node:http';
+import https from 'node:https';
 import { WebSocketServer } from 'ws';
 import { ENCODINGS, tone } from './signal.mjs';
 
@@ -93,11 +94,11 @@ export class AgentCall {
 }
 
 // fault: undefined | 'hang' (never answers the upgrade) | 'status404' | 'close' (closes at once)
-// What it speaks (rateHz, encoding, echo) may be changed between calls.
-export async function startAgent({ host = '127.0.0.1', port = 0, rateHz = 16000, encoding = 'PCM', echo = false, fault, onCall } = {}) {
+// What it speaks (rateHz, encoding, echo) may be changed between calls. `tls` ({key, cert}): wss.
+export async function startAgent({ tls, host = '127.0.0.1', port = 0, rateHz = 16000, encoding = 'PCM', echo = false, fault, onCall } = {}) {
   const calls = [];
   const held = new Set();
-  const server = http.createServer();
+  const server = tls ? https.createServer(tls) : http.createServer();
   const wss = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   const agent = { calls, fault, server, rateHz, encoding, echo };
   server.on('upgrade', (request, socket, head) => {
@@ -118,7 +119,7 @@ export async function startAgent({ host = '127.0.0.1', port = 0, rateHz = 16000,
   });
   server.listen(port, host);
   await once(server, 'listening');
-  agent.url = `ws://${host.includes(':') ? `[${host}]` : host}:${server.address().port}/agent`;
+  agent.url = `${tls ? 'wss' : 'ws'}://${host.includes(':') ? `[${host}]` : host}:${server.address().port}/agent`;
   agent.close = async () => {
     for (const socket of held) socket.destroy();
     wss.close();
