@@ -27,6 +27,7 @@ enum call_state { CALL_WAITING, CALL_CONNECTING, CALL_UP, CALL_ENDING };
 
 struct call {
     struct call_env env;
+    const struct conf *conf; // held, since the worker's may be replaced meanwhile
     uint64_t handle;
     char id[128];
     char *agent_url;
@@ -59,6 +60,7 @@ static void call_maybe_gone(struct call *call) {
     uint64_t handle = call->handle;
     metric_add(METRIC_CALLS, -1);
     free(call->agent_url);
+    conf_free(call->conf);
     free(call);
     env.on_gone(handle, env.arg);
 }
@@ -145,7 +147,7 @@ static void on_agent_closed(void *arg) {
 }
 
 static int call_connect_agent(struct call *call) {
-    const struct conf *conf = call->env.conf;
+    const struct conf *conf = call->conf;
     struct wsc_header headers[32];
     size_t count = 0;
     for (; count < conf->agent.header_count && count < sizeof headers / sizeof headers[0]; count++)
@@ -393,6 +395,7 @@ int call_new(struct call **out, const struct call_env *env, uint64_t handle, con
     uv_timer_start(&call->timer, on_offer_timeout, OFFER_TIMEOUT_MS, 0);
     metric_add(METRIC_CALLS, 1);
     metric_add(METRIC_CALLS_STARTED, 1);
+    call->conf = conf_hold(env->conf);
     *out = call;
     return 0;
 

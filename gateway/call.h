@@ -16,7 +16,7 @@
 
 struct call;
 
-// What a worker's calls share; borrowed.
+// What a worker's calls share; borrowed, but each call holds the conf it began with.
 struct call_env {
     uv_loop_t *loop;
     struct ticker *ticker;

@@ -27,18 +27,18 @@ enum {
     MAX_SESSIONS = 16384,
     CTL_MAILBOX = 65536,
     MAX_BODY_BYTES = 65536,
-    MAX_CONFS = 64,            // reloads remembered: calls that began under an older conf still borrow it
     HANG_UP_TIMEOUT_MS = 5000, // after this the loops are closed whatever a peer still does
     TURN_TTL_S = 12 * 3600,
-    ROUTES = (int)API_ROUTES + (int)PAGES_ROUTES + (int)DOORS_ROUTES,
+    ICE_REFRESH_MS = 600 * 1000, // names of STUN and TURN servers may move, and our own credentials age
+    OPEN_ROUTES = (int)PAGES_ROUTES + (int)DOORS_ROUTES, // of every role
 };
 
 enum gateway_phase { GATEWAY_RUNNING, GATEWAY_DRAINING, GATEWAY_HANGING_UP, GATEWAY_CLOSING };
 
 struct gateway {
     uv_loop_t *loop;
-    struct conf *confs[MAX_CONFS]; // owned; the last is in force
-    size_t conf_count;
+    const struct conf *start_conf; // held: what needs a restart is read from it
+    const struct conf *conf;       // in force, held
     enum gateway_phase phase;
     struct cert *cert;
     struct wsc_tls *tls;
@@ -55,16 +55,14 @@ struct gateway {
     struct ice_servers *ice_servers;
     struct http_server *http;
     struct doors doors;
-    struct http_route routes[ROUTES];
+    struct http_route routes[OPEN_ROUTES + API_ROUTES];
     struct ws_route ws_routes[1];
     uv_timer_t timer; // drain deadline, then hang-up deadline
+    uv_timer_t ice_timer;
+    bool ice_known; // the workers have the servers of the conf in force
     char *ice_json;
     unsigned closing; // servers still closing
 };
-
-static const struct conf *gateway_conf(const struct gateway *gateway) {
-    return gateway->confs[gateway->conf_count - 1];
-}
 
 // ---- events
 
@@ -104,7 +102,7 @@ static int on_session(const struct api_session *session, const struct http_reque
 
 static const char *on_ice_servers_json(void *arg) {
     struct gateway *gateway = arg;
-    char *json = ice_servers_json(gateway_conf(gateway), (int64_t)time(NULL), TURN_TTL_S);
+    char *json = ice_servers_json(gateway->conf, (int64_t)time(NULL), TURN_TTL_S);
     if (json) {
         free(gateway->ice_json);
         gateway->ice_json = json;
@@ -112,10 +110,24 @@ static const char *on_ice_servers_json(void *arg) {
     return gateway->ice_json ? gateway->ice_json : "[]";
 }
 
-static void on_ice_resolved(const struct media_ice *ice, void *arg) {
+static void on_ice_resolved(const struct media_ice *ice, bool whole, void *arg) {
     struct gateway *gateway = arg;
+    // While a name does not resolve, what it was before is the better guess.
+    if (!whole && gateway->ice_known)
+        return;
+    gateway->ice_known = whole;
     for (size_t i = 0; i < gateway->worker_count; i++)
         media_worker_set_ice(gateway->workers[i], ice);
+}
+
+static int gateway_resolve_ice(struct gateway *gateway) {
+    ice_servers_close(gateway->ice_servers);
+    gateway->ice_servers = NULL;
+    return ice_servers_resolve(&gateway->ice_servers, gateway->loop, gateway->conf, on_ice_resolved, gateway);
+}
+
+static void on_ice_timer(uv_timer_t *timer) {
+    gateway_resolve_ice(timer->data);
 }
 
 static void on_drain_asked(void *arg) {
@@ -133,6 +145,7 @@ static void gateway_close(struct gateway *gateway) {
         return;
     gateway->phase = GATEWAY_CLOSING;
     uv_close((uv_handle_t *)&gateway->timer, NULL);
+    uv_close((uv_handle_t *)&gateway->ice_timer, NULL);
     gateway->closing = gateway->echo ? 2 : 1;
     if (gateway->echo)
         echo_agent_close(gateway->echo, on_server_closed, gateway);
@@ -156,6 +169,7 @@ static void on_server_closed(void *arg) {
     gateway_stop_workers(gateway);
     httpc_close(gateway->httpc);
     ice_servers_close(gateway->ice_servers);
+    gateway->ice_servers = NULL;
     sctp_hub_close(gateway->sctp);
     sessions_close(gateway->sessions);
     mailbox_close(gateway->mailbox);
@@ -187,7 +201,7 @@ static void on_idle(void *arg) {
 }
 
 void gateway_stop(struct gateway *gateway) {
-    const struct conf *conf = gateway_conf(gateway);
+    const struct conf *conf = gateway->conf;
     if (gateway->phase == GATEWAY_RUNNING) {
         gateway->phase = GATEWAY_DRAINING;
         log_info(NULL, "gateway", "draining: %u calls have %lld s to end; a second signal ends them at once",
@@ -214,7 +228,7 @@ static uint32_t gateway_capacity(const struct conf *conf) {
 }
 
 static int start_workers(struct gateway *gateway, struct err_text *err) {
-    const struct conf *conf = gateway_conf(gateway);
+    const struct conf *conf = gateway->conf;
     size_t count = gateway_workers(conf);
     for (size_t i = 0; i < count; i++) {
         const struct media_worker_config config = {
@@ -235,7 +249,7 @@ static int start_workers(struct gateway *gateway, struct err_text *err) {
 }
 
 static int start_media(struct gateway *gateway, struct err_text *err) {
-    const struct conf *conf = gateway_conf(gateway);
+    const struct conf *conf = gateway->conf;
     int rc = cert_new(&gateway->cert);
     if (rc)
         return err_set(err, rc, "the DTLS certificate cannot be made (%s)", err_name(rc));
@@ -252,7 +266,7 @@ static int start_media(struct gateway *gateway, struct err_text *err) {
 }
 
 static int start_sessions(struct gateway *gateway) {
-    const struct conf *conf = gateway_conf(gateway);
+    const struct conf *conf = gateway->conf;
     int rc = auth_new(&gateway->auth, conf->gateway.session_token_secret);
     if (rc)
         return rc;
@@ -263,13 +277,13 @@ static int start_sessions(struct gateway *gateway) {
         .worker_count = gateway->worker_count,
         .capacity = gateway_capacity(conf),
         .on_idle = on_idle,
+        .ice_servers_json = on_ice_servers_json,
         .arg = gateway,
     };
     rc = sessions_new(&gateway->sessions, &config);
     if (rc)
         return rc;
     sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
-    sessions_set_ice_servers(gateway->sessions, on_ice_servers_json(gateway));
     struct browser_events events;
     sessions_browser_events(gateway->sessions, &events);
     return browser_new(&gateway->browser, gateway->auth, &events);
@@ -286,11 +300,11 @@ static int start_desk(struct gateway *gateway) {
         .ice_servers_json = on_ice_servers_json,
         .arg = gateway,
     };
-    return api_new(&gateway->api, gateway_conf(gateway), gateway->httpc, &events);
+    return api_new(&gateway->api, gateway->conf, gateway->httpc, &events);
 }
 
 static int start_echo(struct gateway *gateway, struct err_text *err) {
-    const struct conf *conf = gateway_conf(gateway);
+    const struct conf *conf = gateway->conf;
     if (strcmp(conf->agent.builtin, "echo") != 0)
         return 0;
     const struct agent_format format = {conf->agent.encoding, conf->agent.sample_rate_hz,
@@ -299,14 +313,17 @@ static int start_echo(struct gateway *gateway, struct err_text *err) {
 }
 
 static int start_http(struct gateway *gateway, struct err_text *err) {
-    const struct conf *conf = gateway_conf(gateway);
+    const struct conf *conf = gateway->conf;
     gateway->doors = (struct doors){.sessions = gateway->sessions,
                                     .admin_token = conf->gateway.admin_token,
                                     .on_drain = on_drain_asked,
                                     .arg = gateway};
-    api_routes(gateway->api, gateway->routes);
-    pages_routes(gateway->routes + API_ROUTES);
-    doors_routes(&gateway->doors, gateway->routes + API_ROUTES + PAGES_ROUTES);
+    pages_routes(gateway->routes);
+    doors_routes(&gateway->doors, gateway->routes + PAGES_ROUTES);
+    api_routes(gateway->api, gateway->routes + OPEN_ROUTES);
+    // What a role does not serve is not there: 404.
+    bool middleware = conf->gateway.roles & CONF_ROLE_MIDDLEWARE,
+         media = conf->gateway.roles & CONF_ROLE_MEDIA;
     browser_route(gateway->browser, &gateway->ws_routes[0]);
     const struct http_config config = {
         .loop = gateway->loop,
@@ -321,9 +338,9 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
         .known_network_count = conf->forwarded_headers.known_networks.count,
         .max_body = MAX_BODY_BYTES,
         .routes = gateway->routes,
-        .route_count = ROUTES,
+        .route_count = middleware ? OPEN_ROUTES + API_ROUTES : OPEN_ROUTES,
         .ws_routes = gateway->ws_routes,
-        .ws_route_count = 1,
+        .ws_route_count = media ? 1 : 0,
     };
     return http_server_new(&gateway->http, &config, err);
 }
@@ -342,8 +359,7 @@ static int start_all(struct gateway *gateway, struct err_text *err) {
         rc = start_http(gateway, err);
     if (rc)
         return rc;
-    return ice_servers_resolve(&gateway->ice_servers, gateway->loop, gateway_conf(gateway), on_ice_resolved,
-                               gateway);
+    return gateway_resolve_ice(gateway);
 }
 
 int gateway_start(struct gateway **out, uv_loop_t *loop, struct conf *conf, struct err_text *err) {
@@ -351,11 +367,14 @@ int gateway_start(struct gateway **out, uv_loop_t *loop, struct conf *conf, stru
     if (!gateway)
         return err_set(err, -ENOMEM, "out of memory");
     gateway->loop = loop;
-    gateway->confs[gateway->conf_count++] = conf;
+    gateway->conf = conf;
+    gateway->start_conf = conf_hold(conf);
     *out = gateway;
-    int rc = uv_timer_init(loop, &gateway->timer);
-    gateway->timer.data = gateway;
-    return rc ? rc : start_all(gateway, err);
+    uv_timer_init(loop, &gateway->timer);
+    uv_timer_init(loop, &gateway->ice_timer);
+    gateway->timer.data = gateway->ice_timer.data = gateway;
+    uv_timer_start(&gateway->ice_timer, on_ice_timer, ICE_REFRESH_MS, ICE_REFRESH_MS);
+    return start_all(gateway, err);
 }
 
 uint16_t gateway_http_port(const struct gateway *gateway) {
@@ -363,25 +382,24 @@ uint16_t gateway_http_port(const struct gateway *gateway) {
 }
 
 void gateway_reload(struct gateway *gateway, struct conf *conf) {
-    if (gateway->conf_count == MAX_CONFS) {
-        log_error(NULL, "gateway", "reloaded %d times: restart to take the new configuration", MAX_CONFS);
+    if (gateway->phase == GATEWAY_CLOSING) {
         conf_free(conf);
         return;
     }
-    conf_restart_needed(gateway_conf(gateway), conf, stderr);
-    gateway->confs[gateway->conf_count++] = conf;
+    conf_restart_needed(gateway->start_conf, conf, stderr);
+    const struct conf *old = gateway->conf;
+    gateway->conf = conf;
     enum log_level level;
     if (log_level_parse(conf->log_level, &level) == 0)
         log_set_level(level);
     api_set_conf(gateway->api, conf);
     gateway->doors.admin_token = conf->gateway.admin_token;
     sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
-    sessions_set_ice_servers(gateway->sessions, on_ice_servers_json(gateway));
     for (size_t i = 0; i < gateway->worker_count; i++)
         media_worker_set_conf(gateway->workers[i], conf);
-    ice_servers_close(gateway->ice_servers);
-    gateway->ice_servers = NULL;
-    int rc = ice_servers_resolve(&gateway->ice_servers, gateway->loop, conf, on_ice_resolved, gateway);
+    conf_free(old); // calls that began under it hold it
+    gateway->ice_known = false;
+    int rc = gateway_resolve_ice(gateway);
     log_info(NULL, "gateway", "configuration reloaded%s",
              rc ? ", but WebRtc.IceServers cannot be resolved" : "");
 }
@@ -395,7 +413,7 @@ void gateway_free(struct gateway *gateway) {
     wsc_tls_free(gateway->tls);
     cert_free(gateway->cert);
     free(gateway->ice_json);
-    for (size_t i = 0; i < gateway->conf_count; i++)
-        conf_free(gateway->confs[i]);
+    conf_free(gateway->conf);
+    conf_free(gateway->start_conf);
     free(gateway);
 }

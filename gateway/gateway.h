@@ -12,7 +12,8 @@
 
 struct gateway;
 
-// Starts everything on `loop`. Takes over `conf` on success. `err` tells a person what is in the way.
+// Starts everything on `loop`, which need not turn for it. Takes over `conf`. `err` tells a person what is in
+// the way.
 int gateway_start(struct gateway **out, uv_loop_t *loop, struct conf *conf, struct err_text *err);
 uint16_t gateway_http_port(const struct gateway *gateway);
 

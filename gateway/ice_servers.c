@@ -124,10 +124,11 @@ struct lookup {
 
 struct ice_servers {
     struct media_ice ice;
-    void (*on_done)(const struct media_ice *ice, void *arg);
+    void (*on_done)(const struct media_ice *ice, bool whole, void *arg);
     void *arg;
     struct lookup lookups[MAX_LOOKUPS];
     size_t count, pending;
+    bool failed; // a name did not resolve
     bool closing;
 };
 
@@ -158,7 +159,7 @@ static void servers_maybe_done(struct ice_servers *servers) {
         free(servers);
         return;
     }
-    servers->on_done(&servers->ice, servers->arg);
+    servers->on_done(&servers->ice, !servers->failed, servers->arg);
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
@@ -167,10 +168,11 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     char address[64] = "";
     if (status == 0 && found && uv_ip_name(found->ai_addr, address, sizeof address) == 0)
         media_ice_add(&servers->ice, lookup, address);
-    else
+    else if (!servers->closing)
         log_warn(NULL, "ice", "WebRtc.IceServers: \"%s\" does not resolve (%s); calls go on without it",
                  lookup->url.host, status ? uv_strerror(status) : "no address");
     uv_freeaddrinfo(found);
+    servers->failed |= !address[0];
     servers->pending--;
     servers_maybe_done(servers);
 }
@@ -192,10 +194,12 @@ static void servers_add(struct ice_servers *servers, uv_loop_t *loop, const stru
     const struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_family = AF_UNSPEC};
     if (uv_getaddrinfo(loop, &lookup->request, on_resolved, url.host, NULL, &hints) == 0)
         servers->pending++;
+    else
+        servers->failed = true;
 }
 
 int ice_servers_resolve(struct ice_servers **out, uv_loop_t *loop, const struct conf *conf,
-                        void (*on_done)(const struct media_ice *, void *), void *arg) {
+                        void (*on_done)(const struct media_ice *, bool, void *), void *arg) {
     // Our own allocations are refreshed by libnice under the same credential for the whole call.
     enum { OWN_CREDENTIAL_S = 30 * 24 * 3600 };
     struct ice_servers *servers = calloc(1, sizeof *servers);

@@ -24,11 +24,10 @@ struct ice_server_url {
 };
 int ice_server_url_parse(const char *text, struct ice_server_url *out); // -EINVAL, -ENOTSUP for stuns:
 
-// Resolves names and hands the result up, once for each start; again after ice_servers_resolve is called
-// anew.
+// Resolves names and hands the result up, once, possibly at once. `whole`: every name did resolve.
 struct ice_servers;
 int ice_servers_resolve(struct ice_servers **out, uv_loop_t *loop, const struct conf *conf,
-                        void (*on_done)(const struct media_ice *ice, void *arg), void *arg);
+                        void (*on_done)(const struct media_ice *ice, bool whole, void *arg), void *arg);
 void ice_servers_close(struct ice_servers *servers); // frees when the pending look-ups have come back
 
 #endif

@@ -16,12 +16,6 @@ struct program {
     uv_signal_t on_term, on_int, on_hup;
 };
 
-static void stop_watching(struct program *program) {
-    uv_signal_t *const signals[] = {&program->on_term, &program->on_int, &program->on_hup};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        uv_unref((uv_handle_t *)signals[i]);
-}
-
 static void on_stop_signal(uv_signal_t *handle, int number) {
     struct program *program = handle->data;
     log_info(NULL, "main", "%s", number == SIGTERM ? "SIGTERM" : "SIGINT");
@@ -41,17 +35,9 @@ static void on_reload_signal(uv_signal_t *handle, int number) {
     gateway_reload(program->gateway, conf);
 }
 
-static int run(struct program *program, struct conf *conf) {
-    enum log_level level;
-    if (log_level_parse(conf->log_level, &level) == 0)
-        log_set_level(level);
-    uv_loop_t *loop = uv_default_loop();
+// Before anything starts: a reload asked for meanwhile must not kill the program, it waits for the loop.
+static void watch_signals(struct program *program, uv_loop_t *loop) {
     signal(SIGPIPE, SIG_IGN);
-    struct err_text err = {""};
-    if (gateway_start(&program->gateway, loop, conf, &err) != 0) {
-        fprintf(stderr, "iqra-gateway: %s\n", err.text);
-        return 1;
-    }
     uv_signal_init(loop, &program->on_term);
     uv_signal_init(loop, &program->on_int);
     uv_signal_init(loop, &program->on_hup);
@@ -60,7 +46,22 @@ static int run(struct program *program, struct conf *conf) {
     uv_signal_start(&program->on_int, on_stop_signal, SIGINT);
     uv_signal_start(&program->on_hup, on_reload_signal, SIGHUP);
     // They alone must not keep the loop alive when the gateway has closed.
-    stop_watching(program);
+    uv_signal_t *const signals[] = {&program->on_term, &program->on_int, &program->on_hup};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        uv_unref((uv_handle_t *)signals[i]);
+}
+
+static int run(struct program *program, struct conf *conf) {
+    enum log_level level;
+    if (log_level_parse(conf->log_level, &level) == 0)
+        log_set_level(level);
+    uv_loop_t *loop = uv_default_loop();
+    watch_signals(program, loop);
+    struct err_text err = {""};
+    if (gateway_start(&program->gateway, loop, conf, &err) != 0) {
+        fprintf(stderr, "iqra-gateway: %s\n", err.text);
+        return 1;
+    }
     log_info(NULL, "main", "iqra-gateway " IQ_VERSION " is ready: HTTP on %s, port %u",
              conf->gateway.http_listen, gateway_http_port(program->gateway));
     uv_run(loop, UV_RUN_DEFAULT);

@@ -19,6 +19,7 @@ struct call_ref {
 struct media_worker {
     struct worker *worker;
     struct media_worker_config config;
+    const struct conf *conf; // in force, held
     struct media_ice ice;
     struct peer_env peer_env, peer_env_same_host;
     struct call_env call_env;
@@ -33,6 +34,8 @@ static struct call_ref *media_worker_ref(struct media_worker *worker, uint64_t h
 static void post_to_ctl(enum call_mail type, uint64_t handle, struct call_msg *msg, void *arg) {
     struct media_worker *worker = arg;
     struct mail mail = {.to = handle, .type = type, .data = msg, .free_data = call_msg_free};
+    // Without them the session, and what a browser waits for, would stay for ever.
+    mail.vital = type == SESSION_ENDED || type == SESSION_GONE;
     int err = mailbox_post(worker->config.ctl, mail);
     if (err)
         log_error(NULL, "worker", "ctl takes no mail of type %d (%s)", (int)type, err_name(err));
@@ -80,7 +83,9 @@ static void on_mail(struct mail *mail, void *arg) {
         media_worker_apply_ice(worker, mail->data);
         return;
     case WORKER_SET_CONF:
-        worker->call_env.conf = mail->data;
+        conf_free(worker->conf);
+        worker->conf = worker->call_env.conf = mail->data;
+        mail->data = NULL;
         return;
     default:
         break;
@@ -133,8 +138,10 @@ int media_worker_start(struct media_worker **out, const struct media_worker_conf
     if (!worker)
         return -ENOMEM;
     worker->config = *config;
+    worker->conf = conf_hold(config->conf);
     int err = worker_start(&worker->worker, config->index, &ops, worker);
     if (err) {
+        conf_free(worker->conf);
         free(worker);
         return err;
     }
@@ -145,6 +152,7 @@ int media_worker_start(struct media_worker **out, const struct media_worker_conf
 int media_worker_post(struct media_worker *worker, enum call_mail type, uint64_t handle,
                       struct call_msg *msg) {
     struct mail mail = {.to = handle, .type = type, .data = msg, .free_data = call_msg_free};
+    mail.vital = type == CALL_HANGUP || type == CALL_SOCKET_LOST || type == CALL_SOCKET_BACK;
     return worker_post(worker->worker, mail);
 }
 
@@ -159,12 +167,18 @@ int media_worker_set_ice(struct media_worker *worker, const struct media_ice *ic
         return -ENOMEM;
     *copy = *ice;
     return worker_post(worker->worker,
-                       (struct mail){.type = WORKER_SET_ICE, .data = copy, .free_data = free});
+                       (struct mail){.type = WORKER_SET_ICE, .data = copy, .free_data = free, .vital = true});
+}
+
+static void free_conf(void *conf) {
+    conf_free(conf);
 }
 
 int media_worker_set_conf(struct media_worker *worker, const struct conf *conf) {
-    return worker_post(worker->worker,
-                       (struct mail){.type = WORKER_SET_CONF, .data = (void *)(uintptr_t)conf});
+    return worker_post(worker->worker, (struct mail){.type = WORKER_SET_CONF,
+                                                     .data = (void *)(uintptr_t)conf_hold(conf),
+                                                     .free_data = free_conf,
+                                                     .vital = true});
 }
 
 void media_worker_stop(struct media_worker *worker) {
@@ -173,5 +187,6 @@ void media_worker_stop(struct media_worker *worker) {
 
 void media_worker_join(struct media_worker *worker) {
     worker_join(worker->worker);
+    conf_free(worker->conf);
     free(worker);
 }

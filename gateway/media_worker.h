@@ -19,7 +19,7 @@ struct media_ice {
     size_t turn_count;
 };
 
-// Borrowed until media_worker_join.
+// Borrowed until media_worker_join; the conf is held.
 struct media_worker_config {
     unsigned index;
     uint32_t capacity; // handles 0..capacity-1 by their low half

@@ -17,9 +17,9 @@ struct sessions_config {
     struct auth *auth;
     struct media_worker *const *workers;
     size_t worker_count;
-    uint32_t capacity;          // calls and admitted sessions together
-    const char *public_url;     // "" = from each request's Host
-    void (*on_idle)(void *arg); // while draining: the last call has gone
+    uint32_t capacity;                          // calls and admitted sessions together
+    void (*on_idle)(void *arg);                 // while draining: the last call has gone
+    const char *(*ice_servers_json)(void *arg); // what browsers are told now; borrowed until the next call
     void *arg;
 };
 
@@ -33,7 +33,9 @@ int sessions_admit(struct sessions *sessions, const struct api_session *session,
                    const struct http_request_origin *origin, char *url, size_t url_size);
 void sessions_set_public_url(struct sessions *sessions,
                              const char *url); // "" = from each request's Host; borrowed
-void sessions_set_ice_servers(struct sessions *sessions, const char *json); // what browsers are told; copied
+// What its own timer does each second: sessions nobody came for expire, live sockets get fresh URLs.
+// CLOCK_MONOTONIC.
+void sessions_sweep(struct sessions *sessions, int64_t now_s);
 void sessions_browser_events(struct sessions *sessions, struct browser_events *out);
 void sessions_mail(struct sessions *sessions, struct mail *mail); // SESSION_* mail from the workers
 

@@ -4,6 +4,7 @@
 #include "gateway/core/conf_impl.h"
 #include "gateway/core/err.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -49,9 +50,16 @@ static void free_level(const char *schema, char *base) {
     }
 }
 
-void conf_free(struct conf *conf) {
-    if (conf)
-        free_level("", (char *)conf);
+const struct conf *conf_hold(const struct conf *conf) {
+    atomic_fetch_add(&((struct conf *)(uintptr_t)conf)->holds, 1);
+    return conf;
+}
+
+void conf_free(const struct conf *held) {
+    struct conf *conf = (struct conf *)(uintptr_t)held;
+    if (!conf || atomic_fetch_sub(&conf->holds, 1) > 0)
+        return;
+    free_level("", (char *)conf);
     free(conf);
 }
 

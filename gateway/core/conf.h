@@ -101,6 +101,7 @@ struct conf {
     struct {
         int64_t max_length;
     } queue;
+    _Atomic unsigned holds; // beyond the first; see conf_hold
 };
 
 struct conf_report {
@@ -116,7 +117,10 @@ int conf_load(struct conf **out, const char *path, char *const *env, struct conf
 // The same from memory; `name` stands for the file in messages.
 int conf_parse(struct conf **out, const char *name, const char *text, size_t len, char *const *env,
                struct conf_report *report);
-void conf_free(struct conf *conf);
+// Whoever goes on reading a conf that others may let go keeps a hold of it, from any thread; each hold is
+// given back by conf_free, and the last one frees.
+const struct conf *conf_hold(const struct conf *conf);
+void conf_free(const struct conf *conf);
 
 // The effective values as JSON with every secret shown as "***" (empty secrets as ""). -EIO when it cannot be
 // written.

@@ -3,26 +3,29 @@
 
 #include "gateway/core/err.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 struct mailbox {
     uv_async_t wake;
     uv_mutex_t lock; // guards the ring and `closed`
     bool closed;
-    size_t capacity;
+    size_t capacity; // of ordinary mail; the ring has twice as many places
     size_t head, count;
     mailbox_fn *on_mail;
     void *arg;
     struct mail ring[];
 };
 
+static size_t mailbox_places(const struct mailbox *box) {
+    return 2 * box->capacity;
+}
+
 static bool mailbox_pop(struct mailbox *box, struct mail *out) {
     uv_mutex_lock(&box->lock);
     bool some = box->count > 0;
     if (some) {
         *out = box->ring[box->head];
-        box->head = (box->head + 1) % box->capacity;
+        box->head = (box->head + 1) % mailbox_places(box);
         box->count--;
     }
     uv_mutex_unlock(&box->lock);
@@ -48,7 +51,7 @@ static void on_wake(uv_async_t *wake) {
 }
 
 int mailbox_new(struct mailbox **out, uv_loop_t *loop, size_t capacity, mailbox_fn *on_mail, void *arg) {
-    struct mailbox *box = calloc(1, sizeof *box + capacity * sizeof box->ring[0]);
+    struct mailbox *box = calloc(1, sizeof *box + 2 * capacity * sizeof box->ring[0]);
     if (!box)
         return -ENOMEM;
     box->capacity = capacity;
@@ -76,10 +79,10 @@ int mailbox_post(struct mailbox *box, struct mail mail) {
     uv_mutex_lock(&box->lock);
     if (box->closed)
         err = -EPIPE;
-    else if (box->count == box->capacity)
+    else if (box->count >= (mail.vital ? mailbox_places(box) : box->capacity))
         err = -ENOSPC;
     if (!err) {
-        box->ring[(box->head + box->count) % box->capacity] = mail;
+        box->ring[(box->head + box->count) % mailbox_places(box)] = mail;
         box->count++;
         // Inside the lock: after `closed` is set nobody may touch the handle any more.
         uv_async_send(&box->wake);

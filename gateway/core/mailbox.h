@@ -4,6 +4,7 @@
 #ifndef IQ_CORE_MAILBOX_H
 #define IQ_CORE_MAILBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
@@ -13,6 +14,7 @@ struct mail {
     uint32_t type;             // the two ends agree on the values
     void *data;                // owned by the message, may be NULL
     void (*free_data)(void *); // called once after delivery, or when it is dropped; may be NULL
+    bool vital;                // may not be lost: has room of its own
 };
 
 // Runs on the receiver's thread. The mail and its data live until the function returns.
@@ -22,7 +24,7 @@ typedef void mailbox_fn(struct mail *mail, void *arg);
 struct mailbox;
 
 // On the thread that owns `loop`, before it runs or from inside it. `capacity` messages at most wait at a
-// time.
+// time, and as many again when these are vital: then only they are taken.
 int mailbox_new(struct mailbox **out, uv_loop_t *loop, size_t capacity, mailbox_fn *on_mail, void *arg);
 
 // Any thread, while the mailbox is open. Takes over `mail.data` in every case: on failure it is freed at

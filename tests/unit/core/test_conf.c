@@ -403,6 +403,20 @@ static void sizes_are_bounded(void **state) {
     free(text);
 }
 
+// Under the sanitizer a conf freed too early or never shows.
+static void the_last_hold_frees(void **state) {
+    (void)state;
+    struct result r = parse("{\"Gateway\":{\"NodeId\":\"held\"},\"Agent\":{\"Builtin\":\"echo\"}}");
+    assert_non_null(r.conf);
+    const struct conf *held = conf_hold(r.conf);
+    assert_ptr_equal(held, r.conf);
+    conf_free(r.conf);
+    assert_string_equal(held->gateway.node_id, "held");
+    conf_free(held);
+    conf_free(NULL);
+    free(r.said);
+}
+
 static void secrets_stay_secret(void **state) {
     (void)state;
     struct result r =
@@ -490,6 +504,7 @@ int main(void) {
         cmocka_unit_test(required_keys),
         cmocka_unit_test(syntax_errors_have_their_place),
         cmocka_unit_test(sizes_are_bounded),
+        cmocka_unit_test(the_last_hold_frees),
         cmocka_unit_test(secrets_stay_secret),
         cmocka_unit_test(restart_is_named),
         cmocka_unit_test(files),

@@ -84,6 +84,27 @@ static void a_full_box_refuses_and_frees(void **state) {
     assert_int_equal(atomic_load(&freed), CAPACITY + 1);
 }
 
+static void vital_mail_fits_into_a_full_box(void **state) {
+    (void)state;
+    struct receiver r;
+    set_up(&r, 2 * CAPACITY);
+    uint32_t type = 1;
+    for (; type <= CAPACITY; type++)
+        assert_int_equal(mailbox_post(r.box, mail_of(0, type)), 0);
+    for (; type <= 2 * CAPACITY; type++) {
+        struct mail mail = mail_of(0, type);
+        mail.vital = true;
+        assert_int_equal(mailbox_post(r.box, mail), 0);
+    }
+    assert_int_equal(mailbox_post(r.box, mail_of(0, 99)), -ENOSPC);
+    struct mail mail = mail_of(0, 99);
+    mail.vital = true;
+    assert_int_equal(mailbox_post(r.box, mail), -ENOSPC);
+    tear_down(&r);
+    assert_int_equal(r.got, 2 * CAPACITY);
+    assert_int_equal(atomic_load(&freed), 2 * CAPACITY + 2);
+}
+
 static void a_closed_box_drops_what_waits_and_refuses(void **state) {
     (void)state;
     struct receiver r;
@@ -145,6 +166,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mails_arrive_in_order_and_are_freed_once),
         cmocka_unit_test(a_full_box_refuses_and_frees),
+        cmocka_unit_test(vital_mail_fits_into_a_full_box),
         cmocka_unit_test(a_closed_box_drops_what_waits_and_refuses),
         cmocka_unit_test(a_receiver_may_keep_the_data),
         cmocka_unit_test(many_threads_keep_each_ones_order),

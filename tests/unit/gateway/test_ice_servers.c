@@ -81,7 +81,8 @@ struct resolved {
     struct media_ice ice;
 };
 
-static void on_done(const struct media_ice *ice, void *arg) {
+static void on_done(const struct media_ice *ice, bool whole, void *arg) {
+    assert_true(whole);
     struct resolved *resolved = arg;
     resolved->count++;
     resolved->ice = *ice;

@@ -109,6 +109,11 @@ static void on_idle(void *arg) {
     f.idle++;
 }
 
+static const char *ice_servers_json(void *arg) {
+    (void)arg;
+    return "[]";
+}
+
 static int set_up(void **state) {
     (void)state;
     memset(&f, 0, sizeof f);
@@ -119,7 +124,8 @@ static int set_up(void **state) {
                                            .workers = f.workers,
                                            .worker_count = 1,
                                            .capacity = CAPACITY,
-                                           .on_idle = on_idle};
+                                           .on_idle = on_idle,
+                                           .ice_servers_json = ice_servers_json};
     assert_int_equal(sessions_new(&f.sessions, &config), 0);
     sessions_browser_events(f.sessions, &f.browser);
     return 0;
@@ -230,6 +236,69 @@ static void a_dropped_socket_is_resumed(void **state) {
     f.browser.on_detach(second, true, 1000, f.browser.arg);
 }
 
+static int64_t monotonic_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+// A network may drop when the URL that came with the socket is long out of date.
+static void a_long_call_gets_fresh_urls(void **state) {
+    (void)state;
+    char url[2048];
+    admit("ses_1", url, sizeof url);
+    void *attachment = attach("ses_1", SOCKET_A);
+    char first[sizeof f.greeting_url];
+    memcpy(first, f.greeting_url, sizeof first);
+    sessions_sweep(f.sessions, monotonic_s() + 60);
+    assert_int_equal(f.greetings, 1);
+    sessions_sweep(f.sessions, monotonic_s() + AUTH_TOKEN_SECONDS - 30);
+    assert_int_equal(f.greetings, 2);
+    assert_string_not_equal(f.greeting_url, first);
+    f.browser.on_detach(attachment, false, 1006, f.browser.arg);
+    sessions_sweep(f.sessions, monotonic_s() + 2 * AUTH_TOKEN_SECONDS);
+    assert_int_equal(f.greetings, 2);
+    assert_int_equal(sessions_live(f.sessions), 1);
+    end_call();
+}
+
+static void a_session_nobody_comes_for_expires(void **state) {
+    (void)state;
+    char url[2048];
+    admit("ses_1", url, sizeof url);
+    sessions_sweep(f.sessions, monotonic_s() + AUTH_TOKEN_SECONDS - 5);
+    assert_int_equal(admit("ses_1", url, sizeof url), -EEXIST);
+    sessions_sweep(f.sessions, monotonic_s() + AUTH_TOKEN_SECONDS + 5);
+    assert_int_equal(admit("ses_1", url, sizeof url), 0);
+}
+
+static void a_call_is_hung_up_once(void **state) {
+    (void)state;
+    char url[2048];
+    admit("ses_1", url, sizeof url);
+    void *attachment = attach("ses_1", SOCKET_A);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(sessions_hang_up_one(f.sessions, "ses_1", "x"), 0);
+    f.browser.on_message(attachment, &(struct browser_msg){.type = BROWSER_HANGUP}, f.browser.arg);
+    f.browser.on_detach(attachment, true, 1000, f.browser.arg);
+    assert_int_equal(f.posted_count, 1);
+    end_call();
+}
+
+static void an_address_that_does_not_fit_is_refused(void **state) {
+    (void)state;
+    char url[4096], public_url[600];
+    memset(public_url, 'a', sizeof public_url);
+    memcpy(public_url, "wss://", 6);
+    public_url[sizeof public_url - 1] = '\0';
+    sessions_set_public_url(f.sessions, public_url);
+    assert_int_equal(admit("ses_1", url, sizeof url), -ENOBUFS);
+    sessions_set_public_url(f.sessions, "HTTPS://edge.example//");
+    assert_int_equal(admit("ses_1", url, sizeof url), 0);
+    static const char start[] = "wsS://edge.example/ws/session/ses_1/";
+    assert_memory_equal(url, start, sizeof start - 1);
+}
+
 static void a_new_socket_replaces_one_that_has_not_noticed(void **state) {
     (void)state;
     char url[2048];
@@ -312,6 +381,10 @@ int main(void) {
         RULE(the_public_url_wins_over_the_host),
         RULE(a_socket_makes_the_call_and_a_clean_close_hangs_up),
         RULE(a_dropped_socket_is_resumed),
+        RULE(a_long_call_gets_fresh_urls),
+        RULE(a_session_nobody_comes_for_expires),
+        RULE(a_call_is_hung_up_once),
+        RULE(an_address_that_does_not_fit_is_refused),
         RULE(a_new_socket_replaces_one_that_has_not_noticed),
         RULE(an_error_of_the_call_reaches_the_browser),
         RULE(a_session_that_ends_during_the_upgrade_is_closed),
