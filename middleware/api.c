@@ -16,10 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BUSY_RETRY_S = 10 };
 enum { URL_BYTES = 4096, CLIENT_ID_BYTES = API_CLIENT_ID_MAX * 3 + 1 };
 
 static const char text_failed[] = "An error occurred while trying to initiate the session.";
 static const char text_full[] = "The gateway is at capacity. Please try again.";
+static const char text_draining[] = "The gateway is shutting down. Please try again.";
+static const char text_no_media[] =
+    "This node has no media role: transportType 1 (WebRTC) is not available here.";
+static const char text_host[] = "A usable Host header is needed.";
 static const char text_campaign[] = "Invalid or missing CampaignId.";
 static const char text_business[] = "Invalid or missing BusinessId.";
 static const char text_region[] = "Invalid or missing RegionId, or RegionId not allowed for this campaign.";
@@ -89,10 +94,25 @@ static void refuse_body(struct http_exchange *exchange, const struct api_problem
     json_decref(root);
 }
 
+static void reply_retry(struct http_exchange *exchange, unsigned status, const char *message,
+                        unsigned retry_after_s) {
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%u", retry_after_s);
+    struct http_header_field retry = {.name = "Retry-After", .value = seconds};
+    json_t *root = json_pack("{s:s}", "message", message);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    const char *body = text ? text : "{}";
+    http_reply(exchange, status, "application/json; charset=utf-8", body, strlen(body), &retry,
+               retry_after_s ? 1 : 0);
+    free(text);
+    json_decref(root);
+}
+
+// A 503 says when to come again.
 static void call_fail(struct call *call, unsigned status, const char *message) {
     metric_add(METRIC_SESSION_FAILED, 1);
     call->api->events.on_release(call->campaign_id, call->api->events.arg);
-    http_reply_message(call->exchange, status, message);
+    reply_retry(call->exchange, status, message, status == 503 ? BUSY_RETRY_S : 0);
     call_free(call);
 }
 
@@ -117,14 +137,27 @@ static void call_answer(struct call *call, const char *url) {
     call_free(call);
 }
 
+// Makes the session, under a random id when there is none.
+static int call_make_session(struct call *call, struct api_session *session, char *url, size_t url_size) {
+    const struct api_events *events = &call->api->events;
+    char made_id[PLATFORM_ID_MAX + 1];
+    if (*session->session_id) {
+        int err = events->on_session(session, &call->origin, url, url_size, events->arg);
+        if (err != -EEXIST)
+            return err;
+        log_warn(session->session_id, "api", "the platform gave the id of a session that is still open");
+    }
+    int err = auth_random_id("ses_", made_id, sizeof made_id);
+    session->session_id = made_id;
+    if (!err)
+        err = events->on_session(session, &call->origin, url, url_size, events->arg);
+    session->session_id = "";
+    return err;
+}
+
 // Our own session: `agent_url` is "" for the built-in agent.
 static void call_open(struct call *call, const char *session_id, const char *agent_url) {
-    char made_id[PLATFORM_ID_MAX + 1], client_id[API_CLIENT_ID_MAX + 1], url[URL_BYTES];
-    int err = 0;
-    if (!*session_id) {
-        err = auth_random_id("ses_", made_id, sizeof made_id);
-        session_id = made_id;
-    }
+    char client_id[API_CLIENT_ID_MAX + 1], url[URL_BYTES];
     api_path_identifier(call->client_identifier, client_id);
     struct api_session session = {.session_id = session_id,
                                   .client_id = client_id,
@@ -135,15 +168,16 @@ static void call_open(struct call *call, const char *session_id, const char *age
                                   .encoding = call->encoding,
                                   .sample_rate_hz = call->rate_hz,
                                   .frame_ms = call->frame_ms};
-    const struct api_events *events = &call->api->events;
-    if (!err)
-        err = events->on_session(&session, &call->origin, url, sizeof url, events->arg);
+    int err = call_make_session(call, &session, url, sizeof url);
     if (!err) {
         call_answer(call, url);
         return;
     }
-    log_warn(session_id, "api", "session not made: %s", err_name(err));
-    call_fail(call, err == -ENOSPC ? 503 : 500, err == -ENOSPC ? text_full : text_failed);
+    log_warn(*session_id ? session_id : NULL, "api", "session not made: %s", err_name(err));
+    if (err == -ENOSPC || err == -EBUSY)
+        call_fail(call, 503, err == -ENOSPC ? text_full : text_draining);
+    else
+        call_fail(call, 500, text_failed);
 }
 
 static void on_platform(int err, const struct platform_session *session, void *arg) {
@@ -193,16 +227,8 @@ static void call_ask_platform(struct call *call) {
 
 static void call_refused(struct call *call, const struct api_admission *verdict) {
     metric_add(METRIC_SESSION_REFUSED, 1);
-    char seconds[16];
-    snprintf(seconds, sizeof seconds, "%u", verdict->retry_after_s);
-    struct http_header_field retry = {.name = "Retry-After", .value = seconds};
-    json_t *root = json_pack("{s:s}", "message", verdict->message ? verdict->message : "");
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    const char *body = text ? text : "{}";
-    http_reply(call->exchange, verdict->status, "application/json; charset=utf-8", body, strlen(body), &retry,
-               verdict->retry_after_s ? 1 : 0);
-    free(text);
-    json_decref(root);
+    reply_retry(call->exchange, verdict->status, verdict->message ? verdict->message : "",
+                verdict->retry_after_s);
     call_free(call);
 }
 
@@ -262,6 +288,17 @@ static bool has_platform(const struct conf *conf) {
     return *conf->platform.base_url && *conf->platform.api_secret_token;
 }
 
+static const char *call_check_transport(const struct call *call, const struct http_request *request) {
+    const struct conf *conf = call->api->conf;
+    if (call->body.transport == API_TRANSPORT_WEBSOCKET)
+        return has_platform(conf) ? NULL : text_no_platform;
+    if (!(conf->gateway.roles & CONF_ROLE_MEDIA))
+        return text_no_media;
+    bool host_ok = *request->host && strlen(request->host) < sizeof call->origin.host &&
+                   !strpbrk(request->host, "/?#@\\ \t");
+    return *conf->gateway.public_url || host_ok ? NULL : text_host;
+}
+
 // Fills the call from what was asked; NULL, or the text that refuses it.
 static const char *call_check(struct call *call, const struct http_request *request) {
     const struct conf *conf = call->api->conf;
@@ -278,8 +315,9 @@ static const char *call_check(struct call *call, const struct http_request *requ
                                     call->client_identifier, sizeof call->client_identifier);
     if (err)
         return err == -EMSGSIZE ? text_identifier_long : text_identifier;
-    if (call->body.transport == API_TRANSPORT_WEBSOCKET && !has_platform(conf))
-        return text_no_platform;
+    refusal = call_check_transport(call, request);
+    if (refusal)
+        return refusal;
     snprintf(call->client_address, sizeof call->client_address, "%s", request->client_address);
     snprintf(call->origin.host, sizeof call->origin.host, "%s", request->host);
     call->origin.secure = request->secure;

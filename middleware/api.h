@@ -42,8 +42,8 @@ struct api_events {
                      void *arg);
     // Gives back what on_admit took, when the session could not be made.
     void (*on_release)(const char *campaign_id, void *arg);
-    // Writes the signalling URL for the browser into `url`. 0, or -ENOSPC (answered 503) or another errno
-    // (500).
+    // Writes the signalling URL for the browser into `url`. 0; -ENOSPC or -EBUSY (answered 503 with
+    // Retry-After); -EEXIST when the id is in use (asked again with another one); another errno (500).
     int (*on_session)(const struct api_session *session, const struct http_request_origin *origin, char *url,
                       size_t url_size, void *arg);
     const char *(*ice_servers_json)(void *arg); // JSON array for the answer, borrowed until the next call

@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-enum { PLATFORM_ID_MAX = 128, PLATFORM_URL_MAX = 2048, PLATFORM_TIMEOUT_MS = 15000 };
+enum { PLATFORM_ID_MAX = 127, PLATFORM_URL_MAX = 2048, PLATFORM_TIMEOUT_MS = 15000 };
 
 // The platform's numbers for encodings.
 enum platform_encoding {

@@ -90,6 +90,7 @@ struct fixture {
     void (*done)(const struct api_admission *verdict, void *done_arg);
     void *done_arg;
     int admits, releases, sessions, session_err;
+    const char *taken_id, *request_host;
     char session_id[160], client_id[300], agent_url[256], region_id[64], host[256];
     enum conf_encoding encoding;
     uint32_t rate_hz, frame_ms;
@@ -131,7 +132,7 @@ static int on_session(const struct api_session *session, const struct http_reque
     assert_string_equal(session->campaign_id, "Example");
     snprintf(url, url_size, "wss://gw/ws/session/%s/webrtc/%s/token", session->session_id,
              session->client_id);
-    return f->session_err;
+    return f->taken_id && strcmp(f->taken_id, session->session_id) == 0 ? -EEXIST : f->session_err;
 }
 
 static const char *ice_servers_json(void *arg) {
@@ -174,7 +175,7 @@ static void post_from(struct fixture *f, size_t route, const char *address, cons
                                    .method = "POST",
                                    .path = f->routes[route].path,
                                    .query = "",
-                                   .host = "gw.example",
+                                   .host = f->request_host ? f->request_host : "gw.example",
                                    .origin = "",
                                    .secure = true,
                                    .client_address = address,
@@ -482,12 +483,85 @@ static void failures_give_back_what_was_taken(void **state) {
     post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
     platform_answers(200, platform_good);
     assert_int_equal(exchange.status, 503);
+    assert_string_equal(exchange.retry_after, "10");
+    f.session_err = -EBUSY;
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 503);
+    assert_string_equal(exchange.retry_after, "10");
     f.session_err = -EIO;
     post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
     platform_answers(200, platform_good);
     assert_int_equal(exchange.status, 500);
-    assert_int_equal(f.releases, releases + 2);
+    assert_int_equal(f.releases, releases + 3);
+    assert_string_equal(exchange.retry_after, "");
     assert_int_equal(f.admits, f.releases);
+    tear_down(&f);
+}
+
+static void an_id_already_in_use_is_replaced(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM "}");
+    f.taken_id = "ses_abc";
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 200);
+    assert_int_equal(f.sessions, 2);
+    assert_null(strstr(exchange.body, "ses_abc"));
+    assert_non_null(strstr(exchange.body, "/ws/session/ses_"));
+    tear_down(&f);
+}
+
+static void an_id_as_long_as_sessions_take_is_kept(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    char answer[512], id[129];
+    set_up(&f, "{" PLATFORM "}");
+    for (size_t len = 127; len <= 128; len++) {
+        memset(id, 'i', len);
+        id[len] = '\0';
+        snprintf(answer, sizeof answer,
+                 "{\"success\":true,\"data\":{\"sessionId\":\"%s\",\"sessionWebSocketURL\":\"ws://a/\"}}",
+                 id);
+        post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+        platform_answers(200, answer);
+        assert_int_equal(exchange.status, 200);
+        // What a session's name has room for, gateway/sessions_impl.h.
+        assert_true(strlen(f.session_id) < 128);
+        assert_int_equal(strcmp(f.session_id, id) == 0, len == 127);
+    }
+    tear_down(&f);
+}
+
+static void a_node_without_media_says_so(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f, "{" PLATFORM ",\"Gateway\":{\"Roles\":[\"middleware\"]}}");
+    expect(&f, good_webrtc, 400, "no media role");
+    assert_int_equal(platform.asked, 0);
+    tear_down(&f);
+}
+
+static void a_host_that_makes_no_url_is_refused(void **state) {
+    (void)state;
+    static const char *const hosts[] = {"", "a/b", "user@gw", "gw?x", "gw x"};
+    struct fixture f;
+    set_up(&f, "{" PLATFORM "}");
+    for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
+        f.request_host = hosts[i];
+        expect(&f, good_webrtc, 400, "Host header");
+    }
+    assert_int_equal(f.admits, 0);
+    tear_down(&f);
+    set_up(&f, "{" PLATFORM ",\"Gateway\":{\"PublicUrl\":\"wss://edge\"}}");
+    struct http_exchange exchange;
+    f.request_host = "";
+    post_from(&f, REQUEST, "203.0.113.9", good_webrtc, &exchange);
+    platform_answers(200, platform_good);
+    assert_int_equal(exchange.status, 200);
     tear_down(&f);
 }
 
@@ -567,6 +641,10 @@ int main(void) {
         cmocka_unit_test(every_problem_is_named),
         cmocka_unit_test(admission_decides),
         cmocka_unit_test(failures_give_back_what_was_taken),
+        cmocka_unit_test(an_id_already_in_use_is_replaced),
+        cmocka_unit_test(an_id_as_long_as_sessions_take_is_kept),
+        cmocka_unit_test(a_node_without_media_says_so),
+        cmocka_unit_test(a_host_that_makes_no_url_is_refused),
         cmocka_unit_test(unsafe_session_ids_are_replaced),
         cmocka_unit_test(older_shape),
     };
