@@ -174,15 +174,6 @@ static void session_over(struct sessions *sessions, struct session *session, con
         ws_close(attachment->socket, 1000, "call ended");
 }
 
-static void session_refused(const struct session *session, const struct call_msg *msg) {
-    json_t *json = json_pack("{s:s, s:s?, s:s?}", "type", "error", "code", msg->mid, "message", msg->text);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    if (text && session->attachment)
-        ws_send(session->attachment->socket, false, text, strlen(text));
-    free(text);
-    json_decref(json);
-}
-
 static void session_gone(struct sessions *sessions, struct session *session) {
     session_over(sessions, session, NULL);
     session_free(sessions, session);
@@ -206,7 +197,8 @@ void sessions_mail(struct sessions *sessions, struct mail *mail) {
             browser_send_candidate(socket, msg->text, msg->mid, msg->mline_index, msg->ufrag);
         break;
     case SESSION_REFUSED:
-        session_refused(session, msg);
+        if (socket)
+            browser_send_error(socket, msg->mid, msg->text);
         break;
     case SESSION_ENDED:
         session_over(sessions, session, msg);

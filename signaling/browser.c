@@ -210,7 +210,26 @@ int browser_send_session(struct ws *socket, const char *session_id, const char *
                                        "resumeUrl", resume_url, "iceServers", servers));
 }
 
+// JSON is UTF-8, and a text that quotes what a browser sent may be cut inside a character.
+static json_t *text_json(const char *text) {
+    char plain[512];
+    json_t *whole = json_string(text);
+    if (whole)
+        return whole;
+    snprintf(plain, sizeof plain, "%s", text);
+    for (char *c = plain; *c; c++) {
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    }
+    return json_string(plain);
+}
+
+int browser_send_error(struct ws *socket, const char *code, const char *message) {
+    return send_json(socket, json_pack("{s:s, s:s, s:o}", "type", "error", "code", code ? code : "internal",
+                                       "message", text_json(message ? message : "")));
+}
+
 void browser_fail(struct ws *socket, unsigned close_code, const char *code, const char *message) {
-    send_json(socket, json_pack("{s:s, s:s?, s:s?}", "type", "error", "code", code, "message", message));
+    browser_send_error(socket, code, message);
     ws_close(socket, close_code, code ? code : "error");
 }

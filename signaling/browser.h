@@ -30,7 +30,7 @@ struct browser; // the endpoint
 // `socket` is the connection's `struct ws`; `session` is what on_attach gave back.
 struct browser_events {
     // Token and path are good and the token is used up. 0 and *session, or an HTTP status: 404 unknown
-    // session, 409 a socket is already attached and alive, 503 draining.
+    // session, 503 draining.
     unsigned (*on_attach)(const char *session_id, const char *client_id, struct ws *socket, void **session,
                           void *arg);
     void (*on_open)(void *session, struct ws *socket, void *arg); // after the upgrade
@@ -50,7 +50,9 @@ int browser_send_candidate(struct ws *socket, const char *candidate, const char 
 // First message of every socket; ice_servers_json is a JSON array.
 int browser_send_session(struct ws *socket, const char *session_id, const char *resume_url,
                          const char *ice_servers_json);
-// {"type":"error","code","message"} and then a close. `close_code` is 4xxx.
+// {"type":"error","code","message"}; the call goes on. The message may quote what came, cut anywhere.
+int browser_send_error(struct ws *socket, const char *code, const char *message);
+// The same and then a close. `close_code` is 4xxx.
 void browser_fail(struct ws *socket, unsigned close_code, const char *code, const char *message);
 
 // Close codes of the signalling socket, with the "code" of the error message that goes before.

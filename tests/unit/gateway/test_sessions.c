@@ -25,7 +25,7 @@ static struct fixture {
     unsigned posted_count, opened, idle, greetings;
     uint64_t handle;
     char agent_url[64], greeting_url[2048];
-    struct ws *closed;
+    struct ws *closed, *warned;
     unsigned close_code;
     char fail_code[64];
 } f;
@@ -52,14 +52,6 @@ int media_worker_post(struct media_worker *worker, enum call_mail type, uint64_t
     assert_true(f.posted_count < sizeof f.posted / sizeof f.posted[0]);
     f.posted[f.posted_count++] = type;
     call_msg_free(msg);
-    return 0;
-}
-
-int ws_send(struct ws *ws, bool binary, const void *data, size_t len) {
-    (void)ws;
-    (void)binary;
-    (void)data;
-    (void)len;
     return 0;
 }
 
@@ -92,6 +84,13 @@ int browser_send_session(struct ws *socket, const char *session_id, const char *
     (void)ice_servers_json;
     f.greetings++;
     strncpy(f.greeting_url, resume_url, sizeof f.greeting_url - 1);
+    return 0;
+}
+
+int browser_send_error(struct ws *socket, const char *code, const char *message) {
+    (void)message;
+    f.warned = socket;
+    strncpy(f.fail_code, code, sizeof f.fail_code - 1);
     return 0;
 }
 
@@ -328,6 +327,21 @@ static void an_error_of_the_call_reaches_the_browser(void **state) {
     from_worker(SESSION_GONE, NULL);
 }
 
+static void a_refused_offer_is_told_and_the_call_goes_on(void **state) {
+    (void)state;
+    char url[2048];
+    admit("ses_1", url, sizeof url);
+    void *attachment = attach("ses_1", SOCKET_A);
+    from_worker(SESSION_REFUSED, call_msg_new("no", "bad_sdp", NULL));
+    assert_ptr_equal(f.warned, SOCKET_A);
+    assert_string_equal(f.fail_code, "bad_sdp");
+    assert_null(f.closed);
+    assert_int_equal(sessions_live(f.sessions), 1);
+    f.browser.on_detach(attachment, false, 1006, f.browser.arg);
+    from_worker(SESSION_REFUSED, call_msg_new("no", "bad_sdp", NULL));
+    end_call();
+}
+
 static void a_session_that_ends_during_the_upgrade_is_closed(void **state) {
     (void)state;
     char url[2048];
@@ -387,6 +401,7 @@ int main(void) {
         RULE(an_address_that_does_not_fit_is_refused),
         RULE(a_new_socket_replaces_one_that_has_not_noticed),
         RULE(an_error_of_the_call_reaches_the_browser),
+        RULE(a_refused_offer_is_told_and_the_call_goes_on),
         RULE(a_session_that_ends_during_the_upgrade_is_closed),
         RULE(draining_takes_nothing_new_and_says_when_it_is_idle),
         RULE(operators_see_calls_and_hang_them_up),
