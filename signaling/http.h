@@ -20,7 +20,7 @@ struct http_request {
     struct http_exchange *exchange;
     const char *method; // "POST"
     const char *path;   // without query, percent-decoded
-    const char *query;  // "" when none
+    const char *query;  // "" when none; percent-decoded after it was split at '&'
     const char *host;   // Host header, "" when none
     const char *origin; // Origin header, "" when none
     bool secure;        // TLS here, or X-Forwarded-Proto: https from a trusted proxy
@@ -28,7 +28,8 @@ struct http_request {
     struct span body;   // whole, at most http_config.max_body
 };
 
-// Any header, by lower-case name with colon ("x-api-token:"), into `out`; false when absent or too long.
+// Any header, by lower-case name with colon ("x-api-token:"), into `out`; false when absent or too long, or once the client
+// has left: so read headers in on_request.
 bool http_header(struct http_exchange *exchange, const char *name, char *out, size_t out_size);
 
 struct http_header_field {
@@ -71,13 +72,16 @@ struct ws_route {
     bool any_origin;      // false: AllowedOrigins decide when an Origin header is there (403)
     const struct ws_ops *ops;
     // Before the upgrade. Returns 0 and sets *user, or an HTTP status (401, 404, 503) that refuses it.
+    // request->exchange serves http_header here and nothing else. An accepted ws that dies before on_open gets its on_close.
     unsigned (*on_accept)(struct ws *ws, const struct http_request *request, void **user, void *arg);
     void (*on_open)(struct ws *ws, void *user, void *arg); // after the upgrade: sending may begin
     void *arg;
 };
 
-int ws_send(struct ws *ws, bool binary, const void *data, size_t len); // copies; -ENOBUFS (and closes) beyond max_queue
-void ws_close(struct ws *ws, unsigned code, const char *reason);       // after what is queued; on_close still follows
+// Copies. -ENOBUFS (and closes) beyond max_queue; -ENOTCONN before on_open, after ws_close, or when the peer has closed.
+int ws_send(struct ws *ws, bool binary, const void *data, size_t len);
+// After what is queued; on_close still follows, at the latest 5 s from now. Further messages from the peer are ignored.
+void ws_close(struct ws *ws, unsigned code, const char *reason);
 
 struct http_config {
     uv_loop_t *loop;
@@ -90,6 +94,7 @@ struct http_config {
     const char *const *known_networks; // CIDR
     size_t known_network_count;
     size_t max_body; // bytes: 65536; a longer one is answered 413
+    unsigned ws_ping_s; // 0 = 20: an idle WebSocket is pinged after this, and dropped when it stays silent as long again
     const struct http_route *routes; // borrowed, as all above
     size_t route_count;
     const struct ws_route *ws_routes;
