@@ -47,7 +47,7 @@ async function callsInARow(page, count) {
 function assertSame(now, before) {
   assert.equal(now.calls, before.calls);
   assert.equal(now.threads, before.threads);
-  assert.equal(now.descriptors, before.descriptors);
+  assert.ok(now.descriptors <= before.descriptors, `${now.descriptors} descriptors, ${before.descriptors} before`);
 }
 
 const settled = (before) => until(async () => {
@@ -55,7 +55,7 @@ const settled = (before) => until(async () => {
   return now.descriptors <= before.descriptors && now;
 }, 'the descriptors to come back', 10000);
 
-test(`${SEQUENTIAL} calls one after the other`, async () => {
+test(`${SEQUENTIAL} calls one after the other`, async (t) => {
   const page = await openCallPage(browser, house.gateway);
   await callsInARow(page, 20);
   const warm = await house.gateway.holds();
@@ -63,13 +63,18 @@ test(`${SEQUENTIAL} calls one after the other`, async () => {
   const half = await house.gateway.holds();
   await callsInARow(page, SEQUENTIAL / 2);
   const full = await settled(warm);
+  const memory = `${warm.rssKb} kB resident after 20 calls, ${half.rssKb} after 120, ${full.rssKb} after 220`;
+  t.diagnostic(memory);
   assertSame(full, warm);
-  if (plain) assert.ok(full.rssKb - half.rssKb <= MEMORY_SLACK_KB, `RSS ${warm.rssKb} kB after 20 calls, ${half.rssKb} after 120, ${full.rssKb} after 220`);
+  if (plain) assert.ok(full.rssKb - half.rssKb <= MEMORY_SLACK_KB, memory);
   await page.close();
 });
 
-// `count` widgets in one page, all in a call at once.
+// `count` widgets in one page, all in a call at once. They share the page's microphone: Chromium opens no more than 16.
 const startMany = (page, count) => page.evaluate(async (n) => {
+  const devices = navigator.mediaDevices;
+  window.microphone ??= await devices.getUserMedia({ audio: true });
+  devices.getUserMedia = async () => window.microphone.clone();
   window.calls = Array.from({ length: n }, () => new window.IqraWidget({ ...window.call.options, transportType: 1 }));
   return Promise.all(window.calls.map((call) => call.start()));
 }, count);
@@ -78,8 +83,8 @@ async function atOnce(pages, count) {
   const first = house.agent.calls.length;
   const started = await Promise.all(pages.map((page) => startMany(page, count / pages.length)));
   assert.ok(started.flat().every(Boolean), JSON.stringify(started));
+  await until(() => house.agent.calls.length === first + count, 'every agent to be called');
   const calls = house.agent.calls.slice(first);
-  assert.equal(calls.length, count);
   assert.equal(await house.gateway.metric('iqra_calls'), count);
   await until(() => calls.every((call) => call.frames.length > 20), 'frames at every agent');
   await Promise.all(pages.map((page) => page.evaluate(() => window.calls.forEach((call) => call.stop()))));
@@ -87,13 +92,16 @@ async function atOnce(pages, count) {
   await quiet();
 }
 
-test(`${AT_ONCE} calls at once`, async () => {
+test(`${AT_ONCE} calls at once`, async (t) => {
   const pages = await Promise.all(Array.from({ length: 4 }, () => openCallPage(browser, house.gateway)));
   await atOnce(pages, AT_ONCE);
+  await atOnce(pages, AT_ONCE); // twice, as the allocator keeps its own room for every thread
   const warm = await house.gateway.holds();
   await atOnce(pages, AT_ONCE);
   const again = await settled(warm);
+  const memory = `${warm.rssKb} kB resident, then ${again.rssKb}`;
+  t.diagnostic(memory);
   assertSame(again, warm);
-  if (plain) assert.ok(again.rssKb - warm.rssKb <= 2 * MEMORY_SLACK_KB, `RSS ${warm.rssKb} kB, then ${again.rssKb}`);
+  if (plain) assert.ok(again.rssKb - warm.rssKb <= 2 * MEMORY_SLACK_KB, memory);
   await Promise.all(pages.map((page) => page.close()));
 });
