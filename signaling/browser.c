@@ -8,148 +8,25 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <uv.h>
 
-enum {
-    // A whole offer fits; what is larger is told so by the parser's own limit before the server's, which only
-    // closes.
-    MAX_MESSAGE = 128 * 1024,
-    MAX_QUEUE = 256 * 1024,
-    // A page with many interfaces trickles tens of candidates at once; nobody needs more than this.
-    BURST = 200,
-    PER_SECOND = 50,
-};
+enum { MESSAGE_MAX = 65536, QUEUE_MAX = 256 * 1024, BURST = 200, PER_SECOND = 50 };
+
+static const char path_prefix[] = "/ws/session/", path_middle[] = "/webrtc/";
 
 struct browser {
-    struct auth *auth; // borrowed
-    struct browser_events events;
+    struct auth *auth;            // borrows
+    struct browser_events events; // where messages go
 };
 
-// One socket.
-struct visitor {
-    struct browser *browser; // borrowed
-    struct ws *socket;
-    void *session; // of the layer above
-    double tokens;
-    uint64_t refilled_ms;
-    bool failed; // an error has been sent: the rest of what comes is ignored
+// One accepted socket; the `user` of its `struct ws`.
+struct link {
+    struct browser *browser;
+    void *session; // what on_attach gave
+    bool failed;   // an error was sent, nothing more is taken
+    double credit; // messages that may still come
+    uint64_t credit_at_ns;
 };
-
-// ---- the door
-
-struct door_path {
-    char session_id[BROWSER_PATH_ID_MAX];
-    char client_id[BROWSER_PATH_ID_MAX];
-    char token[AUTH_TOKEN_MAX];
-};
-
-// /ws/session/{sessionId}/webrtc/{clientId}/{token}
-static bool door_path_parse(const char *text, struct door_path *out) {
-    struct span s = span_str(text), part;
-    return span_starts(s, "/ws/session/") && span_skip(&s, strlen("/ws/session/")) &&
-           span_until(&s, '/', &part) && part.len &&
-           span_copy(part, out->session_id, sizeof out->session_id) && span_until(&s, '/', &part) &&
-           span_eq(part, "webrtc") && span_until(&s, '/', &part) && part.len &&
-           span_copy(part, out->client_id, sizeof out->client_id) &&
-           span_copy(s, out->token, sizeof out->token);
-}
-
-static uint64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
-}
-
-static unsigned on_accept(struct ws *ws, const struct http_request *request, void **user, void *arg) {
-    struct browser *browser = arg;
-    struct door_path path;
-    if (!door_path_parse(request->path, &path)) {
-        metric_add(METRIC_SIGNALLING_REFUSED, 1);
-        return 404;
-    }
-    enum auth_verdict verdict =
-        auth_use(browser->auth, path.token, path.session_id, path.client_id, (int64_t)time(NULL));
-    if (verdict != AUTH_OK) {
-        metric_add(METRIC_SIGNALLING_REFUSED, 1);
-        log_warn(path.session_id, "browser", "signalling refused for %s: %s", request->client_address,
-                 auth_verdict_text(verdict));
-        return 401;
-    }
-    struct visitor *visitor = calloc(1, sizeof *visitor);
-    if (!visitor)
-        return 503;
-    *visitor = (struct visitor){.browser = browser, .socket = ws, .tokens = BURST, .refilled_ms = now_ms()};
-    unsigned status = browser->events.on_attach(path.session_id, path.client_id, ws, &visitor->session,
-                                                browser->events.arg);
-    if (status) {
-        free(visitor);
-        return status;
-    }
-    *user = visitor;
-    return 0;
-}
-
-static void on_open(struct ws *ws, void *user, void *arg) {
-    const struct visitor *visitor = user;
-    const struct browser *browser = arg;
-    browser->events.on_open(visitor->session, ws, browser->events.arg);
-}
-
-// ---- messages
-
-static bool visitor_may_speak(struct visitor *visitor) {
-    uint64_t now = now_ms();
-    visitor->tokens += (double)(now - visitor->refilled_ms) * PER_SECOND / 1000.0;
-    if (visitor->tokens > BURST)
-        visitor->tokens = BURST;
-    visitor->refilled_ms = now;
-    if (visitor->tokens < 1.0)
-        return false;
-    visitor->tokens -= 1.0;
-    return true;
-}
-
-static void visitor_fail(struct visitor *visitor, unsigned close_code, const char *code,
-                         const char *message) {
-    visitor->failed = true;
-    browser_fail(visitor->socket, close_code, code, message);
-}
-
-static void on_message(struct ws *ws, bool binary, const uint8_t *data, size_t len, void *user) {
-    (void)ws;
-    struct visitor *visitor = user;
-    if (visitor->failed)
-        return;
-    if (!visitor_may_speak(visitor)) {
-        visitor_fail(visitor, BROWSER_CLOSE_TOO_MANY, "too_many_messages", "Too many signalling messages.");
-        return;
-    }
-    if (binary) {
-        visitor_fail(visitor, BROWSER_CLOSE_BAD_MESSAGE, "bad_message",
-                     "Signalling messages are JSON texts.");
-        return;
-    }
-    struct browser_msg msg;
-    struct err_text err = {""};
-    int rc = browser_msg_parse((const char *)data, len, &msg, &err);
-    if (rc == -EBADMSG)
-        return; // one candidate more or less
-    if (rc) {
-        visitor_fail(visitor, BROWSER_CLOSE_BAD_MESSAGE, "bad_message", err.text);
-        return;
-    }
-    const struct browser_events *events = &visitor->browser->events;
-    events->on_message(visitor->session, &msg, events->arg);
-    browser_msg_clear(&msg);
-}
-
-// After an error of ours the close is no drop, whatever the peer makes of it.
-static void on_close(struct ws *ws, bool clean, unsigned code, void *user) {
-    (void)ws;
-    struct visitor *visitor = user;
-    const struct browser_events *events = &visitor->browser->events;
-    events->on_detach(visitor->session, clean || visitor->failed, code, events->arg);
-    free(visitor);
-}
 
 int browser_new(struct browser **out, struct auth *auth, const struct browser_events *events) {
     struct browser *browser = calloc(1, sizeof *browser);
@@ -165,25 +42,16 @@ void browser_free(struct browser *browser) {
     free(browser);
 }
 
-void browser_route(struct browser *browser, struct ws_route *out) {
-    static const struct ws_ops ops = {.on_message = on_message, .on_close = on_close};
-    *out = (struct ws_route){.path = "/ws/session/*",
-                             .max_message = MAX_MESSAGE,
-                             .max_queue = MAX_QUEUE,
-                             .ops = &ops,
-                             .on_accept = on_accept,
-                             .on_open = on_open,
-                             .arg = browser};
-}
+// --- sending
+// --------------------------------------------------------------------------------------------------------
 
-// ---- what we say. Each takes the JSON over; NULL is out of memory.
-
-static int send_json(struct ws *socket, json_t *json) {
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-    int err = text ? ws_send(socket, false, text, strlen(text)) : -ENOMEM;
+// Takes `root`. -EINVAL when it could not be made, which is text that is no UTF-8.
+static int send_json(struct ws *socket, json_t *root) {
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    int rc = text ? ws_send(socket, false, text, strlen(text)) : -EINVAL;
     free(text);
-    json_decref(json);
-    return err;
+    json_decref(root);
+    return rc;
 }
 
 int browser_send_answer(struct ws *socket, const char *sdp) {
@@ -192,44 +60,156 @@ int browser_send_answer(struct ws *socket, const char *sdp) {
 
 int browser_send_candidate(struct ws *socket, const char *candidate, const char *mid, int mline_index,
                            const char *ufrag) {
-    if (!candidate)
-        return send_json(socket, json_pack("{s:s, s:n}", "type", "candidate", "candidate"));
-    json_t *fields =
-        json_pack("{s:s, s:s?, s:s?}", "candidate", candidate, "sdpMid", mid, "usernameFragment", ufrag);
-    if (fields && mline_index >= 0)
-        json_object_set_new(fields, "sdpMLineIndex", json_integer(mline_index));
-    return send_json(socket, json_pack("{s:s, s:o}", "type", "candidate", "candidate", fields));
+    json_t *body =
+        candidate && *candidate
+            ? json_pack("{s:s, s:s?, s:o, s:s?}", "candidate", candidate, "sdpMid", mid, "sdpMLineIndex",
+                        mline_index < 0 ? json_null() : json_integer(mline_index), "usernameFragment", ufrag)
+            : json_null();
+    return send_json(socket, body ? json_pack("{s:s, s:o}", "type", "candidate", "candidate", body) : NULL);
 }
 
 int browser_send_session(struct ws *socket, const char *session_id, const char *resume_url,
                          const char *ice_servers_json) {
-    json_t *servers = json_loads(ice_servers_json, 0, NULL);
-    if (!servers)
-        servers = json_array();
-    return send_json(socket, json_pack("{s:s, s:s, s:s, s:o}", "type", "session", "sessionId", session_id,
-                                       "resumeUrl", resume_url, "iceServers", servers));
-}
-
-// JSON is UTF-8, and a text that quotes what a browser sent may be cut inside a character.
-static json_t *text_json(const char *text) {
-    char plain[512];
-    json_t *whole = json_string(text);
-    if (whole)
-        return whole;
-    snprintf(plain, sizeof plain, "%s", text);
-    for (char *c = plain; *c; c++) {
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
+    json_t *ice_servers = json_loads(ice_servers_json, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_array(ice_servers)) {
+        json_decref(ice_servers);
+        return -EINVAL;
     }
-    return json_string(plain);
-}
-
-int browser_send_error(struct ws *socket, const char *code, const char *message) {
-    return send_json(socket, json_pack("{s:s, s:s, s:o}", "type", "error", "code", code ? code : "internal",
-                                       "message", text_json(message ? message : "")));
+    return send_json(socket, json_pack("{s:s, s:s, s:s, s:o}", "type", "session", "sessionId", session_id,
+                                       "resumeUrl", resume_url, "iceServers", ice_servers));
 }
 
 void browser_fail(struct ws *socket, unsigned close_code, const char *code, const char *message) {
-    browser_send_error(socket, code, message);
-    ws_close(socket, close_code, code ? code : "error");
+    send_json(socket, json_pack("{s:s, s:s, s:s}", "type", "error", "code", code, "message", message));
+    ws_close(socket, close_code, code);
+}
+
+// --- receiving
+// ------------------------------------------------------------------------------------------------------
+
+static bool within_rate(struct link *link) {
+    uint64_t now_ns = uv_hrtime();
+    link->credit += (double)(now_ns - link->credit_at_ns) * PER_SECOND / 1e9;
+    link->credit_at_ns = now_ns;
+    if (link->credit > BURST)
+        link->credit = BURST;
+    if (link->credit < 1)
+        return false;
+    link->credit -= 1;
+    return true;
+}
+
+static void fail(struct link *link, struct ws *socket, unsigned close_code, const char *code,
+                 const char *message) {
+    link->failed = true;
+    browser_fail(socket, close_code, code, message);
+}
+
+static void on_message(struct ws *socket, bool binary, const uint8_t *data, size_t len, void *user) {
+    struct link *link = user;
+    struct browser_msg msg;
+    struct err_text err = {""};
+    if (link->failed)
+        return;
+    if (!within_rate(link)) {
+        fail(link, socket, BROWSER_CLOSE_TOO_MANY, "too_many_messages", "Too many messages.");
+        return;
+    }
+    int rc = binary ? err_set(&err, -EINVAL, "a message is text")
+                    : browser_msg_parse((const char *)data, len, &msg, &err);
+    if (rc == -EBADMSG) {
+        log_debug(NULL, "browser", "candidate ignored: %s", err.text);
+        return;
+    }
+    if (rc != 0) {
+        fail(link, socket, BROWSER_CLOSE_BAD_MESSAGE, "bad_message", err.text);
+        return;
+    }
+    link->browser->events.on_message(link->session, &msg, link->browser->events.arg);
+    browser_msg_clear(&msg);
+}
+
+static void on_close(struct ws *socket, bool clean, unsigned code, void *user) {
+    struct link *link = user;
+    (void)socket;
+    link->browser->events.on_detach(link->session, clean, code, link->browser->events.arg);
+    free(link);
+}
+
+// --- the way in
+// -----------------------------------------------------------------------------------------------------
+
+struct address {
+    char session_id[BROWSER_PATH_ID_MAX + 1], client_id[BROWSER_PATH_ID_MAX + 1];
+    const char *token;
+};
+
+// Copies up to `stop`, which must be there; returns what is behind it, or NULL.
+static const char *take_id(const char *at, const char *stop, char out[BROWSER_PATH_ID_MAX + 1]) {
+    size_t len = strcspn(at, "/");
+    if (!len || len > BROWSER_PATH_ID_MAX || strncmp(at + len, stop, strlen(stop)) != 0)
+        return NULL;
+    memcpy(out, at, len);
+    out[len] = '\0';
+    return at + len + strlen(stop);
+}
+
+static bool parse_path(const char *path, struct address *out) {
+    const char *at = path + sizeof path_prefix - 1;
+    if (strncmp(path, path_prefix, sizeof path_prefix - 1) != 0)
+        return false;
+    at = take_id(at, path_middle, out->session_id);
+    if (at)
+        at = take_id(at, "/", out->client_id);
+    out->token = at;
+    return at && !strchr(at, '/');
+}
+
+static unsigned on_accept(struct ws *socket, const struct http_request *request, void **user, void *arg) {
+    struct browser *browser = arg;
+    struct address address;
+    if (!parse_path(request->path, &address))
+        return 404;
+    enum auth_verdict verdict =
+        auth_use(browser->auth, address.token, address.session_id, address.client_id, (int64_t)time(NULL));
+    if (verdict != AUTH_OK) {
+        metric_add(METRIC_SIGNALLING_REFUSED, 1);
+        // The session is what the client says it is, so it is not used as the line's call.
+        log_info(NULL, "browser", "socket from %s refused: %s", request->client_address,
+                 auth_verdict_text(verdict));
+        return 401;
+    }
+    struct link *link = calloc(1, sizeof *link);
+    if (!link)
+        return 503;
+    unsigned status = browser->events.on_attach(address.session_id, address.client_id, socket, &link->session,
+                                                browser->events.arg);
+    if (status) {
+        free(link);
+        return status;
+    }
+    link->browser = browser;
+    link->credit = BURST;
+    link->credit_at_ns = uv_hrtime();
+    *user = link;
+    return 0;
+}
+
+static void on_open(struct ws *socket, void *user, void *arg) {
+    struct link *link = user;
+    struct browser *browser = arg;
+    browser->events.on_open(link->session, socket, browser->events.arg);
+}
+
+void browser_route(struct browser *browser, struct ws_route *out) {
+    static const struct ws_ops ops = {.on_message = on_message, .on_close = on_close};
+    *out = (struct ws_route){
+        .path = "/ws/session/*",
+        .max_message = MESSAGE_MAX,
+        .max_queue = QUEUE_MAX,
+        .ops = &ops,
+        .on_accept = on_accept,
+        .on_open = on_open,
+        .arg = browser,
+    };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The HTTP and WebSocket server of the ctl thread: libwebsockets on the ctl loop. Everything runs on that thread.
-// CORS, body limit, method and Allow handling, and the origin rule for WebSockets are here, for every route.
+// The HTTP and WebSocket server of the ctl thread: libwebsockets on the ctl loop. Everything runs on that
+// thread. CORS, body limit, method and Allow handling, and the origin rule for WebSockets are here, for every
+// route.
 #ifndef IQ_SIGNALING_HTTP_H
 #define IQ_SIGNALING_HTTP_H
 
@@ -13,7 +14,8 @@
 #include <uv.h>
 
 struct http_server;
-struct http_exchange; // one request and its answer, alive until answered; a client that leaves only makes the answer void
+struct http_exchange; // one request and its answer, alive until answered; a client that leaves only makes the
+                      // answer void
 struct ws;            // one accepted WebSocket
 
 struct http_request {
@@ -24,12 +26,13 @@ struct http_request {
     const char *host;   // Host header, "" when none
     const char *origin; // Origin header, "" when none
     bool secure;        // TLS here, or X-Forwarded-Proto: https from a trusted proxy
-    const char *client_address; // numeric; the right-most untrusted hop behind trusted proxies; v4-mapped normalised
-    struct span body;   // whole, at most http_config.max_body
+    const char
+        *client_address; // numeric; the right-most untrusted hop behind trusted proxies; v4-mapped normalised
+    struct span body;    // whole, at most http_config.max_body
 };
 
-// Any header, by lower-case name with colon ("x-api-token:"), into `out`; false when absent or too long, or once the client
-// has left: so read headers in on_request.
+// Any header, by lower-case name with colon ("x-api-token:"), into `out`; false when absent or too long, or
+// once the client has left: so read headers in on_request.
 bool http_header(struct http_exchange *exchange, const char *name, char *out, size_t out_size);
 
 struct http_header_field {
@@ -37,16 +40,19 @@ struct http_header_field {
 };
 
 // Answers; exactly once per exchange, now or later on the ctl thread. Body is copied. headers may be NULL.
-void http_reply(struct http_exchange *exchange, unsigned status, const char *content_type, const void *body, size_t len,
-                const struct http_header_field *headers, size_t header_count);
+void http_reply(struct http_exchange *exchange, unsigned status, const char *content_type, const void *body,
+                size_t len, const struct http_header_field *headers, size_t header_count);
 void http_reply_json(struct http_exchange *exchange, unsigned status, const char *json);
-void http_reply_message(struct http_exchange *exchange, unsigned status, const char *message); // {"message":"..."}
+void http_reply_message(struct http_exchange *exchange, unsigned status,
+                        const char *message); // {"message":"..."}
 
-// Answers of no known length (server-sent events): the head goes out at once, then pieces as they come (chunked). After
-// http_stream_begin the exchange lives until http_stream_end, instead of until http_reply.
-// `on_gone` (may be NULL): the client left, found when something is sent; pieces then go nowhere; http_stream_end is still due.
+// Answers of no known length (server-sent events): the head goes out at once, then pieces as they come
+// (chunked). After http_stream_begin the exchange lives until http_stream_end, instead of until http_reply.
+// `on_gone` (may be NULL): the client left, found when something is sent; pieces then go nowhere;
+// http_stream_end is still due.
 int http_stream_begin(struct http_exchange *exchange, unsigned status, const char *content_type,
-                      const struct http_header_field *headers, size_t header_count, void (*on_gone)(void *arg), void *arg);
+                      const struct http_header_field *headers, size_t header_count,
+                      void (*on_gone)(void *arg), void *arg);
 // Copies. -EPIPE when the client has left, -ENOBUFS (and the connection ends) when it does not read.
 int http_stream_send(struct http_exchange *exchange, const void *data, size_t len);
 void http_stream_end(struct http_exchange *exchange);
@@ -60,32 +66,36 @@ struct http_route {
 
 // Callbacks of one accepted WebSocket; `user` is what on_accept stored.
 struct ws_ops {
-    void (*on_message)(struct ws *ws, bool binary, const uint8_t *data, size_t len, void *user); // whole, <= max_message
+    void (*on_message)(struct ws *ws, bool binary, const uint8_t *data, size_t len,
+                       void *user); // whole, <= max_message
     // Once. `clean`: a close frame came (code is its code, or 1005); otherwise the connection dropped (1006).
     void (*on_close)(struct ws *ws, bool clean, unsigned code, void *user);
 };
 
 struct ws_route {
-    const char *path;     // exact or prefix with '*'
-    size_t max_message;   // a longer message is answered by close 1009
-    size_t max_queue;     // bytes waiting to be sent; beyond it the connection is closed (1013)
-    bool any_origin;      // false: AllowedOrigins decide when an Origin header is there (403)
+    const char *path;   // exact or prefix with '*'
+    size_t max_message; // a longer message is answered by close 1009
+    size_t max_queue;   // bytes waiting to be sent; beyond it the connection is closed (1013)
+    bool any_origin;    // false: AllowedOrigins decide when an Origin header is there (403)
     const struct ws_ops *ops;
     // Before the upgrade. Returns 0 and sets *user, or an HTTP status (401, 404, 503) that refuses it.
-    // request->exchange serves http_header here and nothing else. An accepted ws that dies before on_open gets its on_close.
+    // request->exchange serves http_header here and nothing else. An accepted ws that dies before on_open
+    // gets its on_close.
     unsigned (*on_accept)(struct ws *ws, const struct http_request *request, void **user, void *arg);
     void (*on_open)(struct ws *ws, void *user, void *arg); // after the upgrade: sending may begin
     void *arg;
 };
 
-// Copies. -ENOBUFS (and closes) beyond max_queue; -ENOTCONN before on_open, after ws_close, or when the peer has closed.
+// Copies. -ENOBUFS (and closes) beyond max_queue; -ENOTCONN before on_open, after ws_close, or when the peer
+// has closed.
 int ws_send(struct ws *ws, bool binary, const void *data, size_t len);
-// After what is queued; on_close still follows, at the latest 5 s from now. Further messages from the peer are ignored.
+// After what is queued; on_close still follows, at the latest 5 s from now. Further messages from the peer
+// are ignored.
 void ws_close(struct ws *ws, unsigned code, const char *reason);
 
 struct http_config {
     uv_loop_t *loop;
-    const char *listen; // "host:port", "[v6]:port"; port 0 = any
+    const char *listen;                    // "host:port", "[v6]:port"; port 0 = any
     const char *tls_certificate, *tls_key; // empty = plain
     const char *const *allowed_origins;
     size_t allowed_origin_count;
@@ -93,8 +103,9 @@ struct http_config {
     size_t known_proxy_count;
     const char *const *known_networks; // CIDR
     size_t known_network_count;
-    size_t max_body; // bytes: 65536; a longer one is answered 413
-    unsigned ws_ping_s; // 0 = 20: an idle WebSocket is pinged after this, and dropped when it stays silent as long again
+    size_t max_body;    // bytes: 65536; a longer one is answered 413
+    unsigned ws_ping_s; // 0 = 20: an idle WebSocket is pinged after this, and dropped when it stays silent as
+                        // long again
     const struct http_route *routes; // borrowed, as all above
     size_t route_count;
     const struct ws_route *ws_routes;
