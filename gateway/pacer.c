@@ -7,6 +7,7 @@
 
 #include "gateway/bridge_fifo.h"
 #include "gateway/core/err.h"
+#include "gateway/pacer_trim.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,10 @@ struct pacer {
     uint64_t queued_ticks; // of packets, at 48 kHz
     bool pausing;
     bool playing;
-    bool spoke;        // anything was played yet
-    uint64_t dry_us;   // when it last ran dry
+    bool spoke;      // anything was played yet
+    uint64_t dry_us; // when it last ran dry
+    struct pacer_trim trim;
+    uint32_t rest;     // of a stream: what is not yet a whole microsecond of come_us
     uint64_t begin_us; // when the speech now queued or playing began to come
     uint64_t last_put_us;
     uint64_t come_us;   // audio come since begin_us
@@ -38,7 +41,7 @@ struct pacer {
     uint64_t late_us;   // the worst since begin_us
     uint32_t target_ms;
     bool at_message_end;
-    uint64_t bytes_in, dropped_bytes, dropped_packets, underruns;
+    uint64_t bytes_in, dropped_bytes, dropped_packets, underruns, trimmed_us;
     uint8_t packet[CODEC_MAX_PAYLOAD]; // of the message that is coming
     size_t packet_len;
     bool packet_over;
@@ -169,6 +172,24 @@ static void went_dry(struct pacer *pacer, uint64_t now_us) {
 
 // ---- in
 
+static uint64_t stream_us(struct pacer *pacer, size_t len) {
+    uint64_t thousandths = (uint64_t)len * 1000u + pacer->rest;
+    pacer->rest = (uint32_t)(thousandths % pacer->bytes_per_ms);
+    return thousandths / pacer->bytes_per_ms;
+}
+
+// Whether `data` is silence that nobody needs to wait for. Between two halves of a sample nothing is left
+// out.
+static bool left_out(struct pacer *pacer, const uint8_t *data, size_t len, uint64_t audio_us,
+                     uint64_t now_us) {
+    bool whole = pacer->packets || (len | pacer->fifo.len) % pacer->sample_bytes == 0;
+    bool quiet = pacer_trim_quiet(pacer->config.codec, data, len);
+    if (!pacer_trim(&pacer->trim, quiet, audio_us, queued_ms(pacer), now_us) || !whole)
+        return false;
+    pacer->trimmed_us += audio_us;
+    return true;
+}
+
 static int put_stream(struct pacer *pacer, const uint8_t *data, size_t len, uint64_t now_us) {
     if (!len)
         return 0;
@@ -176,7 +197,10 @@ static int put_stream(struct pacer *pacer, const uint8_t *data, size_t len, uint
         pacer->dropped_bytes += len;
         return -ENOSPC;
     }
-    learn(pacer, (uint64_t)len * 1000u / pacer->bytes_per_ms, now_us);
+    uint64_t audio_us = stream_us(pacer, len);
+    learn(pacer, audio_us, now_us);
+    if (left_out(pacer, data, len, audio_us, now_us))
+        return 0;
     int err = fifo_put(&pacer->fifo, data, len);
     if (err)
         pacer->dropped_bytes += len;
@@ -191,7 +215,10 @@ static int put_packet(struct pacer *pacer, uint64_t now_us) {
         pacer->dropped_packets++;
         return full ? -ENOSPC : -EINVAL;
     }
-    learn(pacer, (uint64_t)head.ticks * 1000u / OPUS_TICKS_PER_MS, now_us);
+    uint64_t audio_us = (uint64_t)head.ticks * 1000u / OPUS_TICKS_PER_MS;
+    learn(pacer, audio_us, now_us);
+    if (left_out(pacer, pacer->packet, pacer->packet_len, audio_us, now_us))
+        return 0;
     uint8_t record[sizeof head + CODEC_MAX_PAYLOAD];
     memcpy(record, &head, sizeof head);
     memcpy(record + sizeof head, pacer->packet, head.len);
@@ -263,7 +290,8 @@ void pacer_stats(const struct pacer *pacer, struct pacer_stats *out) {
                                 .dropped_packets = pacer->dropped_packets,
                                 .underruns = pacer->underruns,
                                 .queued_ms = queued_ms(pacer),
-                                .target_ms = pacer->target_ms};
+                                .target_ms = pacer->target_ms,
+                                .trimmed_ms = pacer->trimmed_us / 1000};
 }
 
 void pacer_smooth(struct pacer_edge *edge, int16_t *pcm, size_t samples, size_t valid, uint32_t rate_hz) {

@@ -4,8 +4,8 @@
 //   put (any bytes, any burst) -> queue of up to 30 s -> pull (exactly one frame each ptime) | dry
 //
 // Speech that begins waits until it is `target` ahead: one frame at least, up to 100 ms, learned from how
-// late the agent's chunks come. Nothing is ever dropped while the owner heeds pacer_wants_pause. Pure: the
-// caller brings the clock.
+// late the agent's chunks come. No speech is ever dropped while the owner heeds pacer_wants_pause; digital
+// silence of an agent that never stops sending is (pacer_trim.h). Pure: the caller brings the clock.
 #ifndef IQ_GATEWAY_PACER_H
 #define IQ_GATEWAY_PACER_H
 
@@ -49,6 +49,7 @@ size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uin
 struct pacer_stats {
     uint64_t bytes_in, dropped_bytes, dropped_packets, underruns;
     uint32_t queued_ms, target_ms;
+    uint64_t trimmed_ms; // silence left out (pacer_trim.h)
 };
 void pacer_stats(const struct pacer *pacer, struct pacer_stats *out);
 

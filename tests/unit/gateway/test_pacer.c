@@ -2,6 +2,7 @@
 // The pacer on a clock of our own: whatever the agent's chunks, real time comes out and every byte once.
 #include "gateway/core/err.h"
 #include "gateway/pacer.h"
+#include "gateway/pacer_trim.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -292,6 +293,127 @@ static void test_edges_do_not_click(void **state) {
     assert_int_equal(pcm[319], 0);
 }
 
+// Messages of one byte, whose duration is no whole number of microseconds: they are on time all the same.
+static void test_tiny_messages_are_on_time(void **state) {
+    (void)state;
+    struct pacer *pacer = NULL;
+    const struct pacer_config config = {.codec = CODEC_L16, .rate_hz = 48000, .frame_ms = FRAME_MS};
+    assert_int_equal(pacer_new(&pacer, &config), 0);
+    uint8_t frame[48 * FRAME_MS * 2];
+    const uint8_t byte = 1;
+    for (uint64_t ms = 0; ms < 12000; ms++) {
+        for (unsigned i = 0; i < 96; i++)
+            pacer_put(pacer, &byte, 1, true, START_US + ms * 1000);
+        if (ms % FRAME_MS == 0)
+            pacer_pull(pacer, frame, sizeof frame, START_US + ms * 1000);
+    }
+    assert_in_range(stats_of(pacer).target_ms, FRAME_MS, 2 * FRAME_MS);
+    assert_int_equal(stats_of(pacer).underruns, 0);
+    pacer_free(pacer);
+}
+
+// ---- agents that never stop sending
+
+// Speech counts up, so that a piece of it that is missing shows.
+struct endless {
+    struct pacer *pacer;
+    uint16_t said, heard;
+    uint64_t now_us;
+    uint32_t longest_ms; // that ever waited
+    uint64_t silence_heard;
+};
+
+static void endless_says(struct endless *agent, bool speech, size_t samples) {
+    int16_t pcm[FRAME];
+    for (size_t i = 0; i < samples; i++)
+        pcm[i] = (int16_t)(speech ? (agent->said++ | 1) : 0);
+    assert_int_equal(pacer_put(agent->pacer, (uint8_t *)pcm, samples * 2, true, agent->now_us), 0);
+}
+
+static void endless_tick(struct endless *agent) {
+    int16_t pcm[FRAME / 2];
+    size_t got = pacer_pull(agent->pacer, (uint8_t *)pcm, sizeof pcm, agent->now_us) / 2;
+    for (size_t i = 0; i < got; i++) {
+        if (pcm[i])
+            assert_int_equal((uint16_t)pcm[i], agent->heard++ | 1);
+        else
+            agent->silence_heard++;
+    }
+    if (stats_of(agent->pacer).queued_ms > agent->longest_ms)
+        agent->longest_ms = stats_of(agent->pacer).queued_ms;
+    agent->now_us += FRAME_MS * 1000;
+}
+
+// Ten minutes of two seconds of speech and one of silence, 1 % faster than real time.
+static void test_an_endless_agent_does_not_fall_behind(void **state) {
+    (void)state;
+    struct endless agent = {.pacer = new_pacer(CODEC_L16), .now_us = START_US};
+    for (unsigned i = 0; i < 30000; i++) {
+        endless_says(&agent, i % 150 < 100, i % 5 ? 323 : 324);
+        endless_tick(&agent);
+    }
+    assert_in_range(agent.longest_ms, PACER_TRIM_QUEUE_MS, PACER_TRIM_QUEUE_MS + 100);
+    assert_int_equal(stats_of(agent.pacer).underruns, 0);
+    assert_true(stats_of(agent.pacer).trimmed_ms > 5000);
+    pacer_free(agent.pacer);
+}
+
+// An agent that streams from the first moment, and a browser whose media is up three seconds later: all it
+// said is heard, and the three seconds of silence before are not waited for.
+static void test_what_came_before_the_leg_is_not_a_delay_for_ever(void **state) {
+    (void)state;
+    struct endless agent = {.pacer = new_pacer(CODEC_L16), .now_us = START_US};
+    for (unsigned i = 0; i < 150; i++, agent.now_us += FRAME_MS * 1000)
+        endless_says(&agent, false, 320);
+    assert_in_range(stats_of(agent.pacer).queued_ms, 400, 1500); // the first second is for getting to know it
+    for (unsigned i = 0; i < 500; i++) {
+        endless_says(&agent, i > 10 && i < 100, 320);
+        endless_tick(&agent);
+    }
+    assert_int_equal(agent.said, agent.heard);
+    assert_in_range(stats_of(agent.pacer).queued_ms, 20, PACER_TRIM_QUEUE_MS + FRAME_MS);
+    pacer_free(agent.pacer);
+}
+
+// Ten seconds of speech with pauses, at once: the pauses are part of it. The silence that follows in real
+// time is not.
+static void test_pauses_of_a_burst_are_kept(void **state) {
+    (void)state;
+    struct endless agent = {.pacer = new_pacer(CODEC_L16), .now_us = START_US};
+    for (unsigned i = 0; i < 100; i++) { // it had been streaming silence
+        endless_says(&agent, false, 320);
+        endless_tick(&agent);
+    }
+    agent.silence_heard = 0;
+    for (unsigned i = 0; i < 500; i++)
+        endless_says(&agent, i % 100 < 50, 320);
+    for (unsigned i = 0; i < 500; i++)
+        endless_tick(&agent);
+    assert_in_range(agent.silence_heard, 5 * 50 * 320 - 3200, 5 * 50 * 320 + 3200);
+    assert_int_equal(agent.said, agent.heard);
+    for (unsigned i = 0; i < 1000; i++) {
+        endless_says(&agent, false, 320);
+        endless_tick(&agent);
+    }
+    assert_true(stats_of(agent.pacer).queued_ms <= PACER_TRIM_QUEUE_MS + FRAME_MS);
+    pacer_free(agent.pacer);
+}
+
+static void test_what_silence_is(void **state) {
+    (void)state;
+    static const uint8_t zeros[8], ulaw[] = {0xff, 0x7f}, alaw[] = {0xd5, 0x55}, dtx[] = {0x78},
+                                   none[] = {0xf8, 0xff, 0xfe}, voice[] = {0x78, 0x12, 0x34};
+    assert_true(pacer_trim_quiet(CODEC_L16, zeros, 8));
+    assert_true(pacer_trim_quiet(CODEC_PCMU, ulaw, 2));
+    assert_true(pacer_trim_quiet(CODEC_PCMA, alaw, 2));
+    assert_true(pacer_trim_quiet(CODEC_OPUS, dtx, 1));
+    assert_true(pacer_trim_quiet(CODEC_OPUS, none, 3));
+    assert_false(pacer_trim_quiet(CODEC_OPUS, voice, 3));
+    assert_false(pacer_trim_quiet(CODEC_L16, voice, 2));
+    assert_false(pacer_trim_quiet(CODEC_PCMU, zeros, 8)); // the loudest code
+    assert_false(pacer_trim_quiet(CODEC_G722, zeros, 8));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_chunk_size),
@@ -306,6 +428,11 @@ int main(void) {
         cmocka_unit_test(test_opus_packets),
         cmocka_unit_test(test_g711_has_no_half_samples),
         cmocka_unit_test(test_edges_do_not_click),
+        cmocka_unit_test(test_tiny_messages_are_on_time),
+        cmocka_unit_test(test_an_endless_agent_does_not_fall_behind),
+        cmocka_unit_test(test_what_came_before_the_leg_is_not_a_delay_for_ever),
+        cmocka_unit_test(test_pauses_of_a_burst_are_kept),
+        cmocka_unit_test(test_what_silence_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
