@@ -5,12 +5,20 @@
 #include "gateway/core/metrics.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <uv.h>
 
-enum { MESSAGE_MAX = 65536, QUEUE_MAX = 256 * 1024, BURST = 200, PER_SECOND = 50 };
+enum {
+    // More than the parser takes, so that what is too long is told so before the server would only close.
+    MESSAGE_MAX = 128 * 1024,
+    QUEUE_MAX = 256 * 1024,
+    // A page with many interfaces trickles tens of candidates at once; nobody needs more than this.
+    BURST = 200,
+    PER_SECOND = 50,
+};
 
 static const char path_prefix[] = "/ws/session/", path_middle[] = "/webrtc/";
 
@@ -42,8 +50,7 @@ void browser_free(struct browser *browser) {
     free(browser);
 }
 
-// --- sending
-// --------------------------------------------------------------------------------------------------------
+// ---- sending
 
 // Takes `root`. -EINVAL when it could not be made, which is text that is no UTF-8.
 static int send_json(struct ws *socket, json_t *root) {
@@ -79,13 +86,31 @@ int browser_send_session(struct ws *socket, const char *session_id, const char *
                                        "resumeUrl", resume_url, "iceServers", ice_servers));
 }
 
-void browser_fail(struct ws *socket, unsigned close_code, const char *code, const char *message) {
-    send_json(socket, json_pack("{s:s, s:s, s:s}", "type", "error", "code", code, "message", message));
-    ws_close(socket, close_code, code);
+// JSON is UTF-8, and a text that quotes what a browser sent may be cut inside a character.
+static json_t *text_json(const char *text) {
+    char plain[512];
+    json_t *whole = json_string(text);
+    if (whole)
+        return whole;
+    snprintf(plain, sizeof plain, "%s", text);
+    for (char *c = plain; *c; c++) {
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    }
+    return json_string(plain);
 }
 
-// --- receiving
-// ------------------------------------------------------------------------------------------------------
+int browser_send_error(struct ws *socket, const char *code, const char *message) {
+    return send_json(socket, json_pack("{s:s, s:s, s:o}", "type", "error", "code", code ? code : "internal",
+                                       "message", text_json(message ? message : "")));
+}
+
+void browser_fail(struct ws *socket, unsigned close_code, const char *code, const char *message) {
+    browser_send_error(socket, code, message);
+    ws_close(socket, close_code, code ? code : "internal");
+}
+
+// ---- receiving
 
 static bool within_rate(struct link *link) {
     uint64_t now_ns = uv_hrtime();
@@ -129,15 +154,15 @@ static void on_message(struct ws *socket, bool binary, const uint8_t *data, size
     browser_msg_clear(&msg);
 }
 
+// After an error of ours the close is no drop, whatever the peer makes of it.
 static void on_close(struct ws *socket, bool clean, unsigned code, void *user) {
     struct link *link = user;
     (void)socket;
-    link->browser->events.on_detach(link->session, clean, code, link->browser->events.arg);
+    link->browser->events.on_detach(link->session, clean || link->failed, code, link->browser->events.arg);
     free(link);
 }
 
-// --- the way in
-// -----------------------------------------------------------------------------------------------------
+// ---- the way in
 
 struct address {
     char session_id[BROWSER_PATH_ID_MAX + 1], client_id[BROWSER_PATH_ID_MAX + 1];

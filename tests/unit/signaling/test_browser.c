@@ -271,6 +271,54 @@ static void test_bad_messages(void **state) {
           "{\"type\":\"error\",\"code\":\"bad_message\",\"message\":\"a message is text\"}");
 }
 
+// The quotation in the error ends inside the last character.
+static void test_half_a_character_is_quoted(void **state) {
+    (void)state;
+    fatal(
+        FRAME_TEXT, "{\"type\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\u00e9\"}",
+        "{\"type\":\"error\",\"code\":\"bad_message\","
+        "\"message\":\"type: \\\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?\\\" is not offer, candidate or hangup\"}");
+}
+
+static void test_a_long_message_is_told_so(void **state) {
+    (void)state;
+    enum { LEN = 70000 };
+    char *text = malloc(LEN + 1);
+    assert_non_null(text);
+    memset(text, ' ', LEN);
+    text[LEN] = '\0';
+    fatal(FRAME_TEXT, text,
+          "{\"type\":\"error\",\"code\":\"bad_message\",\"message\":\"longer than 65536 bytes\"}");
+    free(text);
+}
+
+// The call must not wait for a browser to come back that was sent away.
+static void test_a_drop_after_an_error_is_no_drop(void **state) {
+    (void)state;
+    struct client client;
+    connect_good(&client);
+    client_say(&client, "{}");
+    expect_text(&client,
+                "{\"type\":\"error\",\"code\":\"bad_message\",\"message\":\"type: a string is needed\"}");
+    client_close(&client);
+    uint64_t deadline = client_deadline();
+    while (!t.detached && uv_hrtime() < deadline)
+        uv_run(&t.loop, UV_RUN_ONCE);
+    assert_true(t.clean);
+}
+
+static void test_errors_of_the_call(void **state) {
+    (void)state;
+    struct client client;
+    connect_good(&client);
+    assert_int_equal(browser_send_error(t.socket, "bad_sdp", "cut \xc3"), 0);
+    expect_text(&client, "{\"type\":\"error\",\"code\":\"bad_sdp\",\"message\":\"cut ?\"}");
+    browser_fail(t.socket, 4500, NULL, NULL);
+    expect_text(&client, "{\"type\":\"error\",\"code\":\"internal\",\"message\":\"\"}");
+    assert_int_equal(client_close_code(&client), 4500);
+    client_close(&client);
+}
+
 static void test_too_many_messages(void **state) {
     (void)state;
     struct client client;
@@ -288,10 +336,18 @@ static void test_too_many_messages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_SERVER(test_conversation),   WITH_SERVER(test_network_drops),
-        WITH_SERVER(test_tokens),         WITH_SERVER(test_paths),
-        WITH_SERVER(test_attach_refused), WITH_SERVER(test_bad_candidate_is_ignored),
-        WITH_SERVER(test_bad_messages),   WITH_SERVER(test_too_many_messages),
+        WITH_SERVER(test_conversation),
+        WITH_SERVER(test_network_drops),
+        WITH_SERVER(test_tokens),
+        WITH_SERVER(test_paths),
+        WITH_SERVER(test_attach_refused),
+        WITH_SERVER(test_bad_candidate_is_ignored),
+        WITH_SERVER(test_half_a_character_is_quoted),
+        WITH_SERVER(test_a_long_message_is_told_so),
+        WITH_SERVER(test_a_drop_after_an_error_is_no_drop),
+        WITH_SERVER(test_errors_of_the_call),
+        WITH_SERVER(test_bad_messages),
+        WITH_SERVER(test_too_many_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
