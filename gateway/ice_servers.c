@@ -16,7 +16,7 @@ enum { MAX_LOOKUPS = 16 };
 static bool url_scheme(struct span *s, struct ice_server_url *out) {
     static const struct {
         const char *name;
-        int scheme;
+        enum ice_url_scheme scheme;
         uint16_t port;
     } schemes[] = {
         {"stun:", ICE_URL_STUN, 3478}, {"turn:", ICE_URL_TURN, 3478}, {"turns:", ICE_URL_TURNS, 5349}};

@@ -16,8 +16,9 @@
 char *ice_servers_json(const struct conf *conf, int64_t now_unix, int64_t ttl_s);
 
 // One parsed URL of RFC 7064 / RFC 7065: stun:host[:port], turn(s):host[:port][?transport=udp|tcp]. Pure.
+enum ice_url_scheme { ICE_URL_STUN, ICE_URL_TURN, ICE_URL_TURNS };
 struct ice_server_url {
-    enum { ICE_URL_STUN, ICE_URL_TURN, ICE_URL_TURNS } scheme;
+    enum ice_url_scheme scheme;
     char host[256];
     uint16_t port; // default filled in
     bool tcp;
