@@ -4,6 +4,7 @@
 #include "gateway/bridge.h"
 #include "gateway/call_report.h"
 #include "gateway/core/err.h"
+#include "gateway/core/fds.h"
 #include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
 #include "signaling/browser.h"
@@ -375,6 +376,9 @@ void call_mail(struct call *call, enum call_mail type, const struct call_msg *ms
 }
 
 int call_new(struct call **out, const struct call_env *env, uint64_t handle, const struct call_open *open) {
+    // GLib ends the program when it cannot have a descriptor for a context.
+    if (!fds_left(FDS_PER_CALL))
+        return -EMFILE;
     struct call *call = calloc(1, sizeof *call);
     if (!call)
         return -ENOMEM;

@@ -5,6 +5,7 @@
 // -> what is left on ctl
 #include "gateway/gateway.h"
 
+#include "gateway/core/fds.h"
 #include "gateway/core/log.h"
 #include "gateway/core/mailbox.h"
 #include "gateway/doors.h"
@@ -82,6 +83,10 @@ static void on_admit(const struct http_request *request, const char *campaign_id
     if (sessions_draining(gateway->sessions)) {
         verdict = (struct api_admission){
             .status = 503, .message = "The gateway is shutting down. Please try again.", .retry_after_s = 10};
+    } else if (!fds_left(FDS_PER_CALL)) {
+        log_warn(NULL, "gateway", "session refused: too few file descriptors are left");
+        verdict = (struct api_admission){
+            .status = 503, .message = "The gateway is at capacity. Please try again.", .retry_after_s = 10};
     }
     done(&verdict, done_arg);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/core/conf.h"
+#include "gateway/core/fds.h"
 #include "gateway/core/log.h"
 #include "gateway/gateway.h"
 #include "gateway/options.h"
@@ -57,6 +58,7 @@ static int run(struct program *program, struct conf *conf) {
         log_set_level(level);
     uv_loop_t *loop = uv_default_loop();
     watch_signals(program, loop);
+    fds_raise_limit();
     struct err_text err = {""};
     if (gateway_start(&program->gateway, loop, conf, &err) != 0) {
         fprintf(stderr, "iqra-gateway: %s\n", err.text);

@@ -62,8 +62,15 @@ static bool is_authority(struct span text, bool port_needed) {
     return span_skip(&text, 1) && span_u64(&text, UINT16_MAX, &port) && !text.len;
 }
 
+// A numeric address: nobody should have to guess which of a name's addresses is listened on.
 bool conf_is_listen(const char *text) {
-    return is_authority(span_str(text), true);
+    const char *colon = strrchr(text, ':');
+    char host[INET6_ADDRSTRLEN];
+    bool v6 = text[0] == '[';
+    if (!is_authority(span_str(text), true) || !colon || (v6 && colon[-1] != ']'))
+        return false;
+    struct span inner = span_of(text + v6, (size_t)(colon - text) - 2u * v6);
+    return span_copy(inner, host, sizeof host) && conf_is_address(host);
 }
 
 bool conf_is_url(const char *text, const char *const *schemes) {

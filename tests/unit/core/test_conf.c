@@ -324,6 +324,8 @@ static void ranges_and_forms(void **state) {
               "Gateway.HttpListen: found \"8080\", expected host:port");
     ONE_ERROR("{" ECHO "\"Gateway\":{\"HttpListen\":\"::1:80\"}}", "Gateway.HttpListen");
     ONE_ERROR("{" ECHO "\"Gateway\":{\"HttpListen\":\"a:99999\"}}", "Gateway.HttpListen");
+    ONE_ERROR("{" ECHO "\"Gateway\":{\"HttpListen\":\"localhost:80\"}}", "Gateway.HttpListen");
+    ONE_ERROR("{" ECHO "\"Gateway\":{\"HttpListen\":\"[::1]\"}}", "Gateway.HttpListen");
     ONE_ERROR("{" ECHO "\"Gateway\":{\"PublicUrl\":\"ftp://x\"}}", "Gateway.PublicUrl");
     ONE_ERROR("{" ECHO "\"Gateway\":{\"PublicAddress\":\"host\"}}", "Gateway.PublicAddress");
     ONE_ERROR("{" ECHO "\"Gateway\":{\"NodeId\":\"a b\"}}", "Gateway.NodeId");
