@@ -18,7 +18,15 @@
 #include <string.h>
 #include <strings.h>
 
-enum { CHUNK_BYTES = 4096, ENTROPY_BYTES = 256, LINGER_MS = 500, SEND_LIMIT_MIN = 16 * 1024 };
+enum {
+    CHUNK_BYTES = 4096,
+    ENTROPY_BYTES = 256,
+    LINGER_MS = 500,
+    SEND_LIMIT_MIN = 16 * 1024,
+    LOOKS_PER_PING = 3,   // how often the connection is looked at
+    UNANSWERED_MOST = 2,  // looks in a row at which TCP was getting no answer
+    ANSWER_MIN_MS = 1000, // less may be a delayed acknowledgement or one retransmission
+};
 
 enum wsc_state { WSC_DIALLING, WSC_UPGRADING, WSC_OPEN, WSC_ENDED, WSC_LINGERING, WSC_DONE };
 
@@ -44,7 +52,11 @@ struct wsc {
     bool lost;    // the stream failed
     bool discard; // what comes is no WebSocket any more
     uint32_t ping_interval_ms;
-    uint64_t heard_ms; // when the last byte came
+    unsigned looks, unanswered; // since it was open; of them in a row, those without TCP's answer
+    uint64_t heard_ms;          // when the last byte came
+    bool pong_due;              // to the newest ping of the bytes being read
+    uint8_t pong[WSC_CONTROL_MAX];
+    size_t pong_len;
     size_t send_limit;
     struct handshake *handshake; // owns
     struct wsc_frames frames;
@@ -129,10 +141,17 @@ int wsc_send(struct wsc *ws, enum wsc_kind kind, const uint8_t *data, size_t len
     return send_frame(ws, kind == WSC_TEXT ? WSC_OP_TEXT : WSC_OP_BINARY, data, len);
 }
 
-// Control frames may use the stream's reserve; one that does not even fit there is given up: a peer that
-// pings without reading gets no more pongs.
+// Control frames may use the stream's reserve; one that does not even fit there is given up.
 static void send_control(struct wsc *ws, enum wsc_opcode opcode, const uint8_t *data, size_t len) {
     send_frame(ws, opcode, data, len);
+}
+
+// One pong for all pings that came together (RFC 6455 section 5.5.3). It has no claim to the reserve: a peer
+// that pings without reading gets no more pongs, and our close frame still leaves.
+static void send_pong(struct wsc *ws) {
+    if (ws->pong_due && ws->state == WSC_OPEN && wsc_stream_room(ws->stream) >= ws->pong_len + WSC_HEADER_MAX)
+        send_control(ws, WSC_OP_PONG, ws->pong, ws->pong_len);
+    ws->pong_due = false;
 }
 
 static void send_close(struct wsc *ws, unsigned code, const char *reason) {
@@ -180,10 +199,12 @@ static void take_piece(struct wsc *ws, const struct wsc_piece *piece) {
             ws->events.on_data(piece->kind, piece->data, piece->len, piece->end, ws->events.arg);
         break;
     case WSC_PIECE_PING:
-        if (ws->state == WSC_OPEN)
-            send_control(ws, WSC_OP_PONG, piece->data, piece->len);
+        ws->pong_due = true;
+        ws->pong_len = piece->len;
+        memcpy(ws->pong, piece->data, piece->len);
         break;
     case WSC_PIECE_CLOSE:
+        send_pong(ws);
         peer_closed(ws, piece);
         break;
     case WSC_PIECE_PONG:
@@ -196,7 +217,7 @@ static void take_frames(struct wsc *ws, const uint8_t *data, size_t len) {
     while (!ws->discard && (ws->state == WSC_OPEN || ws->state == WSC_LINGERING)) {
         int got = wsc_frames_next(&ws->frames, &data, &len, &piece);
         if (got == 0)
-            return;
+            break;
         if (got > 0)
             take_piece(ws, &piece);
         else if (ws->state == WSC_OPEN)
@@ -204,11 +225,27 @@ static void take_frames(struct wsc *ws, const uint8_t *data, size_t len) {
         else
             ws->discard = true;
     }
+    send_pong(ws);
+}
+
+// Three ways to go: the host or the network died (TCP gets no answer; told soonest, since frames are always
+// on the way), the program hangs (no pong), or all is well and it is time for a ping.
+static void look(struct wsc *ws) {
+    uint32_t each_ms = ws->ping_interval_ms / LOOKS_PER_PING;
+    uint64_t silent_ms = uv_now(ws->loop) - ws->heard_ms;
+    bool answered =
+        wsc_stream_unanswered_ms(ws->stream) < (each_ms > ANSWER_MIN_MS ? each_ms : ANSWER_MIN_MS);
+    ws->unanswered = answered ? 0 : ws->unanswered + 1;
+    if (ws->unanswered >= UNANSWERED_MOST)
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, "the network to the server is gone");
+    else if (!ws->paused && silent_ms >= 2u * (uint64_t)ws->ping_interval_ms)
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, "nothing heard for two pings");
+    else if (++ws->looks % LOOKS_PER_PING == 0)
+        send_control(ws, WSC_OP_PING, NULL, 0);
 }
 
 static void on_timer(uv_timer_t *timer) {
     struct wsc *ws = timer->data;
-    uint64_t silent_ms = uv_now(ws->loop) - ws->heard_ms;
     char reason[96];
     if (ws->state == WSC_LINGERING) {
         wsc_finish(ws);
@@ -216,10 +253,8 @@ static void on_timer(uv_timer_t *timer) {
         snprintf(reason, sizeof reason, "timed out %s",
                  ws->state == WSC_UPGRADING ? "waiting for the HTTP answer" : wsc_stream_phase(ws->stream));
         wsc_end(ws, WSC_CLOSE_ABNORMAL, reason);
-    } else if (!ws->paused && silent_ms >= 2u * (uint64_t)ws->ping_interval_ms) {
-        wsc_end(ws, WSC_CLOSE_ABNORMAL, "nothing heard for two pings");
     } else {
-        send_control(ws, WSC_OP_PING, NULL, 0);
+        look(ws);
     }
 }
 
@@ -252,8 +287,9 @@ static void take_answer(struct wsc *ws, const uint8_t *data, size_t len) {
     ws->handshake = NULL;
     ws->state = WSC_OPEN;
     uv_timer_stop(&ws->timer);
+    uint64_t look_ms = ws->ping_interval_ms / LOOKS_PER_PING;
     if (ws->ping_interval_ms)
-        uv_timer_start(&ws->timer, on_timer, ws->ping_interval_ms, ws->ping_interval_ms);
+        uv_timer_start(&ws->timer, on_timer, look_ms, look_ms ? look_ms : 1);
     size_t used = (size_t)header_len - before;
     ws->events.on_open(ws->events.arg);
     take_frames(ws, data + used, len - used);

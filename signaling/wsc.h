@@ -28,7 +28,8 @@ struct wsc_config {
     const struct wsc_header *headers; // sent with the handshake; copied
     size_t header_count;
     uint32_t connect_timeout_ms; // resolve + TCP + TLS + upgrade together
-    uint32_t ping_interval_ms;   // a ping each; no byte for two intervals ends the connection. 0 = none
+    uint32_t ping_interval_ms;   // a ping each; ended by no byte for two intervals, or by no TCP
+                                 // acknowledgement for two thirds to one. 0 = none
     size_t send_limit_bytes;     // queued beyond the kernel at most; then sends say -EAGAIN
     const char *call_id;         // for logs; copied
 };

@@ -4,6 +4,7 @@
 #include "gateway/core/err.h"
 
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,6 +226,16 @@ int wsc_stream_write(struct wsc_stream *stream, const uint8_t *data, size_t len)
     if (!stream->session)
         return wire_put(data, len, stream);
     return wsc_session_write(stream->session, data, len) ? -ENOTCONN : 0;
+}
+
+uint32_t wsc_stream_unanswered_ms(const struct wsc_stream *stream) {
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    uv_os_fd_t fd;
+    if (stream->state != STREAM_UP || uv_fileno((const uv_handle_t *)&stream->tcp, &fd) != 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return 0;
+    return info.tcpi_unacked ? info.tcpi_last_ack_recv : 0;
 }
 
 // ---- reading

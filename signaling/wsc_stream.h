@@ -40,6 +40,9 @@ size_t wsc_stream_room(const struct wsc_stream *stream);
 void wsc_stream_want_room(struct wsc_stream *stream);
 // All or nothing: -EAGAIN beyond the queue, -ENOTCONN, -ENOMEM (the ring is made at first need).
 int wsc_stream_write(struct wsc_stream *stream, const uint8_t *data, size_t len);
+// How long the other side's TCP has acknowledged nothing while something of ours was on the way, 0 when all
+// is well. A side that is there and does not read acknowledges.
+uint32_t wsc_stream_unanswered_ms(const struct wsc_stream *stream);
 void wsc_stream_pause(struct wsc_stream *stream, bool paused);
 void wsc_stream_close(struct wsc_stream *stream);
 

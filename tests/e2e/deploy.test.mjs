@@ -2,7 +2,7 @@
 // The ways people put a gateway on a network: TLS of its own or by nginx, a secured agent, IPv6, 1:1 NAT, STUN, another
 // site's page. Each is shown by a browser's call.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -323,6 +323,23 @@ async function startStun(t) {
   });
   return { port: inside.address().port, seen };
 }
+
+test('the network to the agent goes away: the call ends in a while, though no socket was closed', async (t) => {
+  const agent = await startAgent({ host: HOST });
+  t.after(() => agent.close());
+  const house = await houseFor(t, { platformOptions: { agentUrl: agent.url } });
+  const page = await openCallPage(watched(), house.gateway);
+  await connectBoth(page, agent);
+  const port = new URL(agent.url).port;
+  for (const side of ['--sport', '--dport']) {
+    const rule = ['INPUT', '-p', 'tcp', side, port, '-j', 'DROP'];
+    execFileSync('iptables', ['-A', ...rule]);
+    t.after(() => execFileSync('iptables', ['-D', ...rule]));
+  }
+  const error = await until(() => page.received.find((m) => m.type === 'error'), 'the error in the page', 18000);
+  assert.equal(error.code, 'agent_lost');
+  await page.close();
+});
 
 describe("another site's page", () => {
   let site;

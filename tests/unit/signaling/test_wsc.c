@@ -413,6 +413,34 @@ static void test_silence_is_noticed(void **state) {
     server_stop(&server);
 }
 
+// The newest ping of those that came together is answered, and before the close frame (RFC 6455 section
+// 5.5.3).
+static void test_a_flood_of_pings(void **state) {
+    (void)state;
+    enum { PINGS = 20000, BYTES = 6 };
+    static uint8_t bytes[PINGS * BYTES + 4];
+    for (uint32_t i = 0; i < PINGS; i++) {
+        const uint8_t ping[BYTES] = {0x89, 4, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i, 7};
+        memcpy(bytes + (size_t)i * BYTES, ping, BYTES);
+    }
+    memcpy(bytes + (size_t)PINGS * BYTES, "\x88\x02\x03\xe8", 4);
+    struct server server = {.bytes = bytes, .len = sizeof bytes};
+    struct client client = {0};
+    uint8_t opcode = 0, payload[WSC_CONTROL_MAX], last[BYTES] = {0};
+    size_t pongs = 0;
+    talk(&server, &client);
+    assert_int_equal(client.code, 1000);
+    server_join(&server);
+    while (heard_frame(&server, pongs, &opcode, payload, sizeof payload) == 4 && opcode == WSC_OP_PONG) {
+        memcpy(last, payload, 4);
+        pongs++;
+    }
+    assert_int_equal(opcode, WSC_OP_CLOSE);
+    assert_in_range(pongs, 1, PINGS / 100);
+    assert_memory_equal(last, bytes + (size_t)(PINGS - 1) * BYTES + 2, 4);
+    server_free(&server);
+}
+
 // ---- a server that does not read
 
 static struct server *held; // the server of the running test, for the callbacks
@@ -574,6 +602,7 @@ int main(void) {
         cmocka_unit_test(test_bad_url),
         cmocka_unit_test(test_close_from_anywhere),
         cmocka_unit_test(test_silence_is_noticed),
+        cmocka_unit_test(test_a_flood_of_pings),
         cmocka_unit_test(test_whole_messages_or_none),
         cmocka_unit_test(test_tls_accepted),
         cmocka_unit_test(test_tls_refused),
