@@ -150,6 +150,8 @@ static int take_media(struct bridge *bridge) {
     bridge->media = media;
     bridge->up.passthrough = bridge->down.passthrough = media.codec == bridge->codec;
     bridge->up.missing = 0;
+    if (bridge->down.passthrough) // what was decoded for the old codec has no way to this one
+        bridge->down.left_samples = 0;
     pacer_set_frame_ms(bridge->down.pacer, media.ptime_ms);
     return 0;
 }

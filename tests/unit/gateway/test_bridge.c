@@ -448,6 +448,36 @@ static void test_opus_from_the_agent(void **state) {
     end(&call);
 }
 
+// Packets of 120 ms while the leg's codec changes and changes back: what was decoded for the old codec is
+// neither added to nor heard later.
+static void test_codec_changes_within_a_long_packet(void **state) {
+    (void)state;
+    static const uint8_t long_packet[] = {0x5b, 0x02}; // two frames of 60 ms, without audio
+    struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
+    begin(&call, CONF_OPUS, 48000, 20);
+    both_up(&call);
+    for (unsigned i = 0; i < 3; i++) {
+        call.media = (struct leg_media){CODEC_PCMU, 20, 8000};
+        assert_int_equal(bridge_leg_media(call.bridge), 0);
+        bridge_agent_audio(call.bridge, long_packet, sizeof long_packet, true);
+        pass_ms(61); // the first 20 ms of it
+        call.media = (struct leg_media){CODEC_OPUS, 20, 48000};
+        assert_int_equal(bridge_leg_media(call.bridge), 0);
+        assert_true(stats_of(&call).passthrough);
+        bridge_agent_audio(call.bridge, long_packet, sizeof long_packet, true);
+        pass_ms(61);
+        assert_int_equal(bridge_leg_media(call.bridge), 0);
+        pass_ms(1000);
+        uint64_t silent = call.silent_frames;
+        call.media = (struct leg_media){CODEC_PCMU, 20, 8000};
+        assert_int_equal(bridge_leg_media(call.bridge), 0);
+        pass_ms(200);
+        assert_int_equal(call.silent_frames, silent + 10);
+    }
+    assert_int_equal(call.longest_gap_us, 20000);
+    end(&call);
+}
+
 static void test_comfort_noise(void **state) {
     (void)state;
     struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
@@ -505,6 +535,7 @@ int main(void) {
         cmocka_unit_test(test_other_ptimes),
         cmocka_unit_test(test_burst_plays_exactly),
         cmocka_unit_test(test_opus_from_the_agent),
+        cmocka_unit_test(test_codec_changes_within_a_long_packet),
         cmocka_unit_test(test_comfort_noise),
         cmocka_unit_test(test_freed_inside_a_callback),
         cmocka_unit_test(test_bad_formats),
