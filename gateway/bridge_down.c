@@ -118,6 +118,24 @@ static size_t silence_after(struct bridge *bridge, uint8_t *payload, size_t got)
     return len > 0 ? (size_t)len : 0;
 }
 
+// Where G.711 speech breaks off or sets in, it is decoded, smoothed and encoded again (which is exact for all
+// other samples). G.722 has a memory: its decoder in the browser smooths by itself.
+static void smooth_g711(struct bridge *bridge, uint8_t *payload, size_t whole, size_t got) {
+    struct bridge_down *down = &bridge->down;
+    int16_t pcm[BRIDGE_MAX_SAMPLES];
+    bool edge = got ? got < whole || down->edge.cut : down->edge.last != 0;
+    if (bridge->codec == CODEC_G722)
+        return;
+    if (!edge) {
+        if (got)
+            codec_decode(down->decoder, payload + got - 1, 1, &down->edge.last, 1);
+        return;
+    }
+    decode(bridge, payload, got, pcm, whole);
+    pacer_smooth(&down->edge, pcm, whole, got, bridge->rate_hz);
+    codec_encode(bridge->up.encoder, pcm, whole, payload, whole); // has no memory of the other direction
+}
+
 // The end of a stream is shorter than a frame: the rest is silence.
 static void pass_stream(struct bridge *bridge, uint64_t now_us) {
     const struct leg *leg = &bridge->config.leg;
@@ -126,6 +144,7 @@ static void pass_stream(struct bridge *bridge, uint64_t now_us) {
     size_t got = pacer_pull(bridge->down.pacer, payload, whole, now_us);
     if (got < whole)
         silence_after(bridge, payload, got);
+    smooth_g711(bridge, payload, whole, got);
     bridge->down.frames += got > 0;
     leg->ops->write_payload(leg->impl, payload, whole, bridge->media.ptime_ms, now_us);
 }

@@ -415,6 +415,51 @@ static void test_burst_plays_exactly(void **state) {
     end(&call);
 }
 
+// G.711 passes as it is, and yet speech that breaks off in the middle of a wave, and goes on in the middle of
+// one, does not click.
+static void test_g711_breaks_off_without_a_click(void **state) {
+    (void)state;
+    static const enum conf_encoding encodings[] = {CONF_MULAW, CONF_ALAW};
+    for (size_t k = 0; k < 2; k++) {
+        enum codec_id codec = k ? CODEC_PCMA : CODEC_PCMU;
+        struct world_call call = {.media = {codec, 20, 8000}};
+        struct codec_encoder *encoder;
+        struct codec_decoder *decoder;
+        struct tone tone;
+        int16_t pcm[800], heard[160], last = 0;
+        uint8_t speech[800];
+        int steepest = 0, loudest = 0;
+        assert_int_equal(codec_encoder_new(&encoder, codec, 8000), 0);
+        assert_int_equal(codec_decoder_new(&decoder, codec, 8000), 0);
+        begin(&call, encodings[k], 8000, 20);
+        tone_init(&tone, 8000, 100, 16000); // at most 1257 from one sample to the next
+        both_up(&call);
+        for (unsigned i = 0; i < 60; i++) {
+            if (i % 12 == 0) { // 97.5 ms, nearly ten waves
+                tone_fill(&tone, pcm, 780);
+                int len = codec_encode(encoder, pcm, 780, speech, sizeof speech);
+                bridge_agent_audio(call.bridge, speech, (size_t)len, true);
+            }
+            pass_ms(20);
+            if (!call.payload_frames)
+                continue;
+            assert_int_equal(codec_decode(decoder, call.last_payload, call.last_payload_len, heard, 160),
+                             160);
+            for (size_t s = 0; s < 160; last = heard[s++]) {
+                steepest = abs(heard[s] - last) > steepest ? abs(heard[s] - last) : steepest;
+                loudest = abs(heard[s]) > loudest ? abs(heard[s]) : loudest;
+            }
+        }
+        assert_true(stats_of(&call).passthrough);
+        assert_int_equal(stats_of(&call).underruns, 4);
+        assert_true(loudest > 15000);
+        assert_true(steepest < 2500);
+        codec_encoder_free(encoder);
+        codec_decoder_free(decoder);
+        end(&call);
+    }
+}
+
 static void test_opus_from_the_agent(void **state) {
     (void)state;
     struct world_call call = {.media = {CODEC_OPUS, 20, 48000}};
@@ -534,6 +579,7 @@ int main(void) {
         cmocka_unit_test(test_leg_never_starves),
         cmocka_unit_test(test_other_ptimes),
         cmocka_unit_test(test_burst_plays_exactly),
+        cmocka_unit_test(test_g711_breaks_off_without_a_click),
         cmocka_unit_test(test_opus_from_the_agent),
         cmocka_unit_test(test_codec_changes_within_a_long_packet),
         cmocka_unit_test(test_comfort_noise),
