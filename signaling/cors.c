@@ -9,8 +9,6 @@ bool cors_allowed(const char *const *origins, size_t count, const char *origin) 
         return false;
     for (size_t i = 0; i < count; i++) {
         size_t len = strlen(origins[i]);
-        if (strcmp(origins[i], "*") == 0)
-            return true;
         if (len && origins[i][len - 1] == '/')
             len--;
         if (len == strlen(origin) && strncasecmp(origins[i], origin, len) == 0)

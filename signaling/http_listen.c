@@ -108,7 +108,8 @@ int http_listen_new(struct http_listen **out, uv_loop_t *loop, const char *addre
     union address parsed;
     socklen_t len;
     if (parse_address(address, &parsed, &len) != 0)
-        return err_set(err, -EINVAL, "\"%s\" is not of the form 0.0.0.0:8080 or [::]:8080", address);
+        return err_set(err, -EINVAL,
+                       "Gateway.HttpListen: \"%s\" is not of the form 0.0.0.0:8080 or [::]:8080", address);
     struct http_listen *listener = calloc(1, sizeof *listener);
     if (!listener)
         return err_set(err, -ENOMEM, "out of memory");
@@ -117,13 +118,14 @@ int http_listen_new(struct http_listen **out, uv_loop_t *loop, const char *addre
     if (listener->fd < 0) {
         int rc = listener->fd;
         free(listener);
-        return err_set(err, rc, "cannot listen on %s: %s", address, strerror(-rc));
+        return err_set(err, rc, "Gateway.HttpListen: cannot listen on %s: %s", address, strerror(-rc));
     }
     int rc = uv_poll_init(loop, &listener->poll, listener->fd);
     if (rc != 0) {
         close(listener->fd);
         free(listener);
-        return err_set(err, rc, "cannot watch the socket of %s: %s", address, strerror(-rc));
+        return err_set(err, rc, "Gateway.HttpListen: cannot watch the socket of %s: %s", address,
+                       strerror(-rc));
     }
     uv_timer_init(loop, &listener->pause);
     listener->poll.data = listener->pause.data = listener;

@@ -118,12 +118,17 @@ static char *read_cors(const struct http_exchange *exchange, const struct http_c
         return strdup("");
     bool preflight = strcmp(exchange->request.method, "OPTIONS") == 0 &&
                      http_conn_header(wsi, "access-control-request-method:", wanted, sizeof wanted);
+    // A page may read Retry-After only when it is told so.
     if (!preflight)
-        return asprintf(&text, "Access-Control-Allow-Origin: %s\r\n%s", exchange->origin, credentials) < 0
+        return asprintf(&text,
+                        "Access-Control-Allow-Origin: %s\r\n%sAccess-Control-Expose-Headers: Retry-After\r\n",
+                        exchange->origin, credentials) < 0
                    ? NULL
                    : text;
     char headers[4096] = "";
     bool asks = http_conn_header(wsi, "access-control-request-headers:", headers, sizeof headers);
+    if (strpbrk(wanted, "\r\n") || strpbrk(headers, "\r\n"))
+        return strdup("");
     int len = asprintf(&text,
                        "Access-Control-Allow-Origin: %s\r\n%sAccess-Control-Allow-Methods: %s\r\n%s%s%s"
                        "Access-Control-Max-Age: 600\r\n",

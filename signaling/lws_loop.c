@@ -97,11 +97,11 @@ static int check_tls(const char *certificate, const char *key, struct err_text *
     if (!ctx)
         return err_set(err, -ENOMEM, "out of memory");
     if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
-        rc = err_set(err, -EINVAL, "TlsCertificate %s: %s", certificate,
+        rc = err_set(err, -EINVAL, "Gateway.TlsCertificate %s: %s", certificate,
                      ERR_reason_error_string(ERR_peek_error()));
     else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
              SSL_CTX_check_private_key(ctx) != 1)
-        rc = err_set(err, -EINVAL, "TlsKey %s: %s", key, ERR_reason_error_string(ERR_peek_error()));
+        rc = err_set(err, -EINVAL, "Gateway.TlsKey %s: %s", key, ERR_reason_error_string(ERR_peek_error()));
     ERR_clear_error();
     SSL_CTX_free(ctx);
     return rc;
@@ -133,8 +133,10 @@ int lws_loop_new(struct lws_loop **out, const struct lws_loop_config *config, st
     loop->vhost = make_vhost(loop, config);
     if (!loop->vhost) {
         lws_loop_close(loop, NULL, NULL);
-        return err_set(err, -EINVAL, "TlsCertificate %s, TlsKey %s: cannot be used", config->tls_certificate,
-                       config->tls_key);
+        return err_set(
+            err, -EINVAL,
+            "Gateway.TlsCertificate %s, Gateway.TlsKey %s: cannot be used; name a PEM chain and its key",
+            config->tls_certificate, config->tls_key);
     }
     *out = loop;
     return 0;
