@@ -38,8 +38,9 @@ struct audio_rx {
     struct chain chain;
     struct jitter *jitter; // owns
     enum reading reading;
-    size_t at, end; // of the buffer: samples or bytes
-    size_t gap;     // bytes of silence to be read before it
+    size_t at, end;    // of the buffer: samples or bytes
+    size_t gap;        // bytes of silence to be read before it
+    size_t span, done; // of the running read of PCM
 
     bool have_source, source_gone;
     struct rtp_stream stream;
@@ -293,11 +294,21 @@ void audio_rx_sender_report(struct audio_rx *rx, const struct rtcp_sender_info *
 
 // ---- PCM out
 
-static void start_reading(struct audio_rx *rx, enum reading reading, uint64_t span_ms) {
+// The last packet of a read is taken as long before it is heard as what is read before it lasts: `held_us` of
+// the buffer, and the packets between.
+static uint64_t lead_us(const struct audio_rx *rx, uint64_t held_us, uint64_t span_us) {
+    uint64_t packet_us = rx->packet_ms * 1000ull;
+    if (!packet_us || held_us >= span_us)
+        return 0;
+    return held_us + (span_us - held_us - 1) / packet_us * packet_us;
+}
+
+static void start_reading(struct audio_rx *rx, enum reading reading, uint64_t units, uint64_t per_second) {
     if (rx->reading != reading)
         rx->at = rx->end = rx->gap = 0;
     rx->reading = reading;
-    jitter_set_lead(rx->jitter, span_ms > rx->packet_ms ? (span_ms - rx->packet_ms) * 1000 : 0);
+    uint64_t held_us = (rx->gap + rx->end - rx->at) * 1000000 / per_second;
+    jitter_set_lead(rx->jitter, lead_us(rx, held_us, units * 1000000 / per_second));
 }
 
 static size_t samples_of(const struct audio_rx *rx, uint32_t ticks) {
@@ -333,10 +344,24 @@ static void make_up(struct audio_rx *rx, const struct jitter_frame *frame) {
     rx->made_up_us = made_up_us < FADE_TO_MS * 1000 ? (uint32_t)made_up_us : FADE_TO_MS * 1000;
 }
 
+// Changes of pace leave part of a frame over in the buffer, and every later one waits behind it in vain.
+// Where nobody hears it, as much is left out.
+static void give_back(struct audio_rx *rx) {
+    size_t less = rx->span < rx->end ? rx->span : rx->end;
+    size_t more = rx->span < rx->end ? rx->end : rx->span;
+    if (!less || more % less != 0) // then frames begin within reads by nature
+        return;
+    size_t held = rx->done % less;
+    if (held && tempo_is_quiet(rx->chain.pcm, rx->end))
+        rx->end -= held;
+}
+
 static void keep_pace(struct audio_rx *rx, enum jitter_pace pace) {
     struct chain *chain = &rx->chain;
-    if (pace == JITTER_STEADY)
+    if (pace == JITTER_STEADY) {
+        give_back(rx);
         return;
+    }
     bool quiet = tempo_is_quiet(chain->pcm, rx->end);
     if (pace == JITTER_SLOWER && quiet && rx->end <= chain->pcm_cap / 2) {
         memcpy(chain->pcm + rx->end, chain->pcm, rx->end * sizeof *chain->pcm);
@@ -381,17 +406,18 @@ static bool refill_pcm(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us) 
 
 void audio_rx_read_pcm(struct audio_rx *rx, int16_t *out, size_t samples, uint64_t now_us) {
     uint64_t rate_hz = rx->chain.config.pcm_rate_hz;
-    start_reading(rx, READING_PCM, samples * 1000 / rate_hz);
-    size_t done = 0;
-    while (done < samples) {
-        if (rx->at == rx->end && !refill_pcm(rx, now_us, done * 1000000 / rate_hz)) {
-            memset(out + done, 0, (samples - done) * sizeof *out);
+    start_reading(rx, READING_PCM, samples, rate_hz);
+    rx->span = samples;
+    for (rx->done = 0; rx->done < samples;) {
+        size_t left = samples - rx->done;
+        if (rx->at == rx->end && !refill_pcm(rx, now_us, rx->done * 1000000 / rate_hz)) {
+            memset(out + rx->done, 0, left * sizeof *out);
             break;
         }
-        size_t held = rx->end - rx->at, part = held < samples - done ? held : samples - done;
-        memcpy(out + done, rx->chain.pcm + rx->at, part * sizeof *out);
+        size_t held = rx->end - rx->at, part = held < left ? held : left;
+        memcpy(out + rx->done, rx->chain.pcm + rx->at, part * sizeof *out);
         rx->at += part;
-        done += part;
+        rx->done += part;
     }
     tell_metrics(rx);
 }
@@ -454,7 +480,7 @@ size_t audio_rx_read_payload(struct audio_rx *rx, uint8_t *out, size_t cap, uint
     size_t len = (size_t)clock_of(rx) / 1000 * frame_ms;
     if (is_opus(rx) ? frame_ms != rx->packet_ms : len > cap)
         return 0;
-    start_reading(rx, READING_PAYLOAD, frame_ms);
+    start_reading(rx, READING_PAYLOAD, len, clock_of(rx));
     len = is_opus(rx) ? read_packet(rx, out, cap, now_us) : read_bytes(rx, out, len, now_us);
     tell_metrics(rx);
     return len;

@@ -11,7 +11,8 @@
 enum {
     DEFAULT_FRAME_MS = 20,
     JUMP_US = 600000,    // beyond the largest target: no network does that to timestamps, the sender did
-    HURRY_US = 60000,    // excess that is no longer left for a quiet moment
+    HURRY_US = 40000,    // excess that is no longer left for a quiet moment
+    SHORT_US = 10000,    // what the delay may lack: half of the least target, so that it never runs dry
     FIRST_SEQ = 1 << 17, // unwrapped sequence numbers begin here, so that earlier ones stay positive
 };
 
@@ -327,13 +328,14 @@ static enum jitter_pace pace_for(struct jitter *j, int64_t over_us, const struct
     int64_t packet_us = ticks_to_us(j, slot->ticks);
     if (over_us < packet_us)
         j->hurrying = false;
-    else if (over_us >= (2 * packet_us > HURRY_US ? 2 * packet_us : HURRY_US))
+    else if (over_us >= (packet_us > HURRY_US ? packet_us : HURRY_US))
         j->hurrying = true;
     // With nothing behind it, leaving out audio gains no time: packets come late, and soon the floor will
     // know.
     if (over_us >= packet_us && packet_from(j, slot->seq + 1))
         return j->hurrying ? JITTER_FASTER : JITTER_FASTER_IF_QUIET;
-    return over_us <= -packet_us / 2 ? JITTER_SLOWER : JITTER_STEADY;
+    int64_t short_us = packet_us / 2 < SHORT_US ? packet_us / 2 : SHORT_US;
+    return over_us <= -short_us ? JITTER_SLOWER : JITTER_STEADY;
 }
 
 // Gaps are handed out by packets, but not in crumbs where packets are tiny.
