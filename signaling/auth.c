@@ -120,7 +120,7 @@ static char *payload_json(const char *session_id, const char *client_id, int64_t
     if (auth_random_id("", nonce, sizeof nonce) != 0)
         return NULL;
     json_t *root = json_pack("{s:s, s:s, s:I, s:s}", "SessionId", session_id, "ClientId", client_id,
-                             "ExpirationUnix", (json_int_t)(now_unix + AUTH_TOKEN_SECONDS), "Nonce", nonce);
+                             "ExpirationUnix", (json_int_t)now_unix + AUTH_TOKEN_SECONDS, "Nonce", nonce);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;

@@ -138,8 +138,11 @@ static void on_accept(int fd, const char *peer, void *arg) {
 }
 
 static void server_free(struct http_server *server) {
-    while (server->conns) // only what the library never took for want of memory
-        conn_free(server->conns);
+    // Only what the library never took for want of memory.
+    for (struct http_conn *conn = server->conns, *next; conn; conn = next) {
+        next = conn->next;
+        conn_free(conn);
+    }
     forwarded_free(server->forwarded);
     free(server);
 }

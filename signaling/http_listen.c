@@ -84,7 +84,7 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
     for (int i = 0; i < ACCEPT_BURST && !uv_is_closing((uv_handle_t *)poll); i++) {
-        union address address;
+        union address address = {.v6 = {0}};
         socklen_t len = sizeof address;
         char peer[INET6_ADDRSTRLEN];
         const int on = 1;
@@ -136,7 +136,7 @@ int http_listen_new(struct http_listen **out, uv_loop_t *loop, const char *addre
 }
 
 uint16_t http_listen_port(const struct http_listen *listener) {
-    union address address;
+    union address address = {.v6 = {0}};
     socklen_t len = sizeof address;
     if (getsockname(listener->fd, &address.any, &len) != 0)
         return 0;

@@ -350,6 +350,7 @@ void httpc_close(struct httpc *client) {
         return;
     client->closing = true;
     while (client->transfers)
+        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that finish takes it off this list.
         finish(client->transfers, -ECANCELED, "cancelled");
     uv_close((uv_handle_t *)&client->timer, on_timer_closed);
 }
