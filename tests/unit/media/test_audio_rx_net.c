@@ -112,10 +112,70 @@ static void a_faster_clock_is_followed_without_delay(void **state) {
     drift(-200, 60);
 }
 
+enum { OPUS_RATE_HZ = 16000, OPUS_FRAME = OPUS_RATE_HZ / 50 };
+
+// Something like a voice: harmonics of a pitch that glides, in syllables.
+static void voice(int16_t *pcm, uint64_t frame, double *phase) {
+    for (size_t i = 0; i < OPUS_FRAME; i++) {
+        double at_s = (double)(frame * OPUS_FRAME + i) / OPUS_RATE_HZ;
+        *phase += 2 * M_PI * (140 + 60 * sin(2 * M_PI * 1.7 * at_s)) / OPUS_RATE_HZ;
+        double sum = 0;
+        for (int k = 1; k <= 12; k++)
+            sum += sin(k * *phase) / k;
+        pcm[i] = (int16_t)lrint(LEVEL * 0.6 * sum * (0.6 + 0.4 * sin(2 * M_PI * 4 * at_s)));
+    }
+}
+
+// How much of what is lost comes back wrong, against the same stream without loss: every fifth packet is
+// lost, after the far end has said that `loss_256`/256 of them are.
+static double error_share(uint8_t loss_256) {
+    struct audio_tx_config tx_config = {
+        .codec = CODEC_OPUS, .payload_type = PT, .pcm_rate_hz = OPUS_RATE_HZ, .ssrc = 1};
+    struct audio_rx_config rx_config = {
+        .codec = CODEC_OPUS, .payload_type = PT, .dtmf_payload_type = -1, .pcm_rate_hz = OPUS_RATE_HZ};
+    struct audio_tx *tx = NULL;
+    struct audio_rx *whole = NULL, *holed = NULL;
+    assert_int_equal(audio_tx_new(&tx, &tx_config), 0);
+    assert_int_equal(audio_rx_new(&whole, &rx_config), 0);
+    assert_int_equal(audio_rx_new(&holed, &rx_config), 0);
+    audio_tx_report(tx, &(struct rtcp_report_block){.ssrc = 1, .fraction_lost = loss_256}, 0);
+    double phase = 0, wrong = 0, all = 0;
+    for (uint64_t frame = 0; frame < 200; frame++) {
+        int16_t pcm[OPUS_FRAME], heard[OPUS_FRAME], wanted[OPUS_FRAME];
+        uint8_t bytes[600];
+        struct rtp_packet packet;
+        uint64_t now_us = 1000000 + frame * FRAME_US;
+        voice(pcm, frame, &phase);
+        int len = audio_tx_pcm(tx, pcm, OPUS_FRAME, now_us, bytes, sizeof bytes);
+        assert_int_equal(rtp_parse(span_of(bytes, (size_t)len), &packet), 0);
+        audio_rx_packet(whole, &packet, now_us);
+        if (frame % 5 != 4)
+            audio_rx_packet(holed, &packet, now_us);
+        audio_rx_read_pcm(whole, wanted, OPUS_FRAME, now_us);
+        audio_rx_read_pcm(holed, heard, OPUS_FRAME, now_us);
+        for (size_t i = 0; i < OPUS_FRAME && frame >= 50; i++) {
+            wrong += (heard[i] - wanted[i]) * (double)(heard[i] - wanted[i]);
+            all += (double)wanted[i] * wanted[i];
+        }
+    }
+    audio_rx_free(holed);
+    audio_rx_free(whole);
+    audio_tx_free(tx);
+    return wrong / all;
+}
+
+static void in_band_fec_is_used_where_it_is_there(void **state) {
+    (void)state;
+    double concealed = error_share(0), corrected = error_share(51);
+    assert_true(concealed > 0.05);
+    assert_true(corrected < concealed / 3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slower_clock_is_followed_without_a_gap),
         cmocka_unit_test(a_faster_clock_is_followed_without_delay),
+        cmocka_unit_test(in_band_fec_is_used_where_it_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
