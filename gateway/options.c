@@ -37,8 +37,7 @@ int options_parse(int argc, char **argv, struct options *out) {
 }
 
 void options_help(FILE *out) {
-    fputs("iqra-gateway " IQ_VERSION
-          ": a voice gateway between browsers or phone trunks and voice agents on WebSockets\n"
+    fputs("iqra-gateway " IQ_VERSION ": a voice gateway between browsers and voice agents on WebSockets\n"
           "\n"
           "usage: iqra-gateway [--config FILE] [--check | --print-config]\n"
           "\n"
