@@ -3,11 +3,8 @@
 
 #include "gateway/core/err.h"
 #include "media/codec_ops.h"
+#include "media/plc.h"
 
-// telephony.h defines the macros that spandsp's other headers are declared with.
-#include <spandsp/telephony.h>
-
-#include <spandsp/plc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +15,8 @@ struct codec_encoder {
 
 struct codec_decoder {
     const struct codec_ops *ops;
-    void *state;     // owns, unless ops->decoder_free is NULL
-    plc_state_t plc; // for codecs without concealment of their own
+    void *state;    // owns, unless ops->decoder_free is NULL
+    struct plc plc; // for codecs without concealment of their own
 };
 
 static const struct codec_ops *const table[CODEC_COUNT] = {
@@ -89,7 +86,7 @@ int codec_decoder_new(struct codec_decoder **out, enum codec_id id, uint32_t rat
         free(decoder);
         return rc;
     }
-    plc_init(&decoder->plc);
+    plc_start(&decoder->plc, rate_hz);
     *out = decoder;
     return 0;
 }
@@ -107,24 +104,8 @@ int codec_decode(struct codec_decoder *decoder, const uint8_t *payload, size_t l
     int samples = decoder->ops->decode(decoder->state, payload, len, pcm, cap_samples);
     // Also blends the first good samples after a gap with what was made up for it.
     if (samples > 0 && !decoder->ops->conceal)
-        plc_rx(&decoder->plc, pcm, samples);
+        plc_good(&decoder->plc, pcm, (size_t)samples);
     return samples;
-}
-
-// spandsp turns its ring of history round by a memcpy over itself, which only happens to work. Turned here
-// first, it has nothing left to do.
-static void turn_history(plc_state_t *plc) {
-    int16_t head[PLC_HISTORY_LEN];
-    size_t at = (size_t)plc->buf_ptr, rest = PLC_HISTORY_LEN - at;
-    memcpy(head, plc->history, at * sizeof *head);
-    memmove(plc->history, plc->history + at, rest * sizeof *head);
-    memcpy(plc->history + rest, head, at * sizeof *head);
-    plc->buf_ptr = 0;
-}
-
-static void conceal_from_history(plc_state_t *plc, int16_t *pcm, size_t samples) {
-    turn_history(plc);
-    plc_fillin(plc, pcm, (int)samples);
 }
 
 void codec_conceal(struct codec_decoder *decoder, const uint8_t *next, size_t next_len, int16_t *pcm,
@@ -132,7 +113,7 @@ void codec_conceal(struct codec_decoder *decoder, const uint8_t *next, size_t ne
     if (decoder->ops->conceal)
         decoder->ops->conceal(decoder->state, next, next_len, pcm, samples);
     else
-        conceal_from_history(&decoder->plc, pcm, samples);
+        plc_make_up(&decoder->plc, pcm, samples);
 }
 
 uint32_t codec_payload_ticks(enum codec_id id, const uint8_t *payload, size_t len) {

@@ -49,7 +49,7 @@ void codec_decoder_free(struct codec_decoder *decoder);
 int codec_decode(struct codec_decoder *decoder, const uint8_t *payload, size_t len, int16_t *pcm,
                  size_t cap_samples);
 // Makes up `samples` for a lost frame. Where `next` (the payload after the gap) is given and holds in-band
-// FEC of the lost frame, that is used. Opus: its own PLC; others: spandsp's plc (fade to silence). Always
+// FEC of the lost frame, that is used. Opus: its own PLC; others: media/plc.h (fade to silence). Always
 // fills exactly `samples`.
 void codec_conceal(struct codec_decoder *decoder, const uint8_t *next, size_t next_len, int16_t *pcm,
                    size_t samples);
