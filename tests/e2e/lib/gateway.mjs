@@ -49,6 +49,7 @@ export class Gateway {
     gateway.writeConfig(gateway.config);
     gateway.logs = [];
     gateway.child = spawn(binary, ['--config', gateway.configFile], { env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
+    await once(gateway.child, 'spawn');
     gateway.exited = once(gateway.child, 'exit').then(([code, signal]) => ({ code, signal }));
     gateway.exited.then((end) => (gateway.end = end));
     readline.createInterface({ input: gateway.child.stderr }).on('line', (line) => gateway.onLine(line));

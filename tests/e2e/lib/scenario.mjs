@@ -13,14 +13,19 @@ export const HOST = process.env.E2E_ADDRESS ?? '127.0.0.1';
 export async function startHouse({ agent: agentOptions = {}, config = {}, platformOptions = {}, gatewayOptions = {} } = {}) {
   const agent = await startAgent({ ...agentOptions });
   const platform = await startPlatform({ agentUrl: agent.url, ...platformOptions });
+  const fakes = async () => {
+    await agent.close();
+    await platform.close();
+  };
   const gateway = await Gateway.start(
     merge({ Agent: { Builtin: '' }, VoiceAiPlatform: { BaseUrl: platform.baseUrl, ApiSecretToken: 'platform-secret' } }, config),
     gatewayOptions,
-  );
+  ).catch(async (error) => {
+    await fakes();
+    throw error;
+  });
   const stop = async () => {
-    await gateway.stop();
-    await agent.close();
-    await platform.close();
+    await gateway.stop().finally(fakes);
   };
   return { agent, platform, gateway, stop };
 }
