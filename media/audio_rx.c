@@ -16,9 +16,9 @@ enum {
     FADE_TO_MS = 120,     // to silence here
     SILENCE_MS = 10,
     SILENCE_CAP = 80,
-    OPUS_DTX_LEN = 2,          // bytes of payload that mean: the speaker is silent
-    POOL_BYTES_NARROW = 16000, // two seconds of 64 kbit/s
-    POOL_BYTES_OPUS = 32000,
+    OPUS_DTX_LEN = 2,           // bytes of payload that mean: the speaker is silent
+    POOL_BYTES_64_KBITS = 8000, // a second, of which no more than half is ever kept
+    POOL_BYTES_OPUS = 16000,    // four of a browser's, less of music
 };
 
 // How the reader reads, and so what is in the buffer.
@@ -76,8 +76,8 @@ static int chain_init(struct chain *out, const struct audio_rx_config *config) {
         return err;
     int len = codec_silence_payload(config->codec, SILENCE_MS, chain.silence, sizeof chain.silence);
     chain.silence_len = len > 0 ? (size_t)len : 0;
-    // Twice the longest frame, so that any can be played twice.
-    chain.pcm_cap = (size_t)config->pcm_rate_hz / 1000 * CODEC_MAX_FRAME_MS * 2;
+    // The longest frame, or twice any that is usual, to play it twice.
+    chain.pcm_cap = (size_t)config->pcm_rate_hz / 1000 * CODEC_MAX_FRAME_MS;
     chain.pcm = calloc(chain.pcm_cap, sizeof *chain.pcm);
     if (!chain.pcm) {
         chain_destroy(&chain);
@@ -91,7 +91,7 @@ static int jitter_for(struct jitter **out, enum codec_id codec) {
     struct jitter_config config = {
         .clock_hz = codec_desc(codec)->clock_hz,
         .max_payload = CODEC_MAX_PAYLOAD,
-        .pool_bytes = codec == CODEC_OPUS ? POOL_BYTES_OPUS : POOL_BYTES_NARROW,
+        .pool_bytes = codec == CODEC_OPUS ? POOL_BYTES_OPUS : POOL_BYTES_64_KBITS,
     };
     return jitter_new(out, &config);
 }

@@ -16,7 +16,7 @@ struct codec_encoder {
 struct codec_decoder {
     const struct codec_ops *ops;
     void *state;    // owns, unless ops->decoder_free is NULL
-    struct plc plc; // for codecs without concealment of their own
+    struct plc plc; // for codecs without concealment of their own; others have no memory for it
 };
 
 static const struct codec_ops *const table[CODEC_COUNT] = {
@@ -77,7 +77,8 @@ int codec_decoder_new(struct codec_decoder **out, enum codec_id id, uint32_t rat
     const struct codec_ops *ops = ops_of(id);
     if (!ops)
         return -EINVAL;
-    struct codec_decoder *decoder = calloc(1, sizeof *decoder);
+    struct codec_decoder *decoder =
+        calloc(1, ops->conceal ? offsetof(struct codec_decoder, plc) : sizeof *decoder);
     if (!decoder)
         return -ENOMEM;
     decoder->ops = ops;
@@ -86,7 +87,8 @@ int codec_decoder_new(struct codec_decoder **out, enum codec_id id, uint32_t rat
         free(decoder);
         return rc;
     }
-    plc_start(&decoder->plc, rate_hz);
+    if (!ops->conceal)
+        plc_start(&decoder->plc, rate_hz);
     *out = decoder;
     return 0;
 }
