@@ -235,10 +235,18 @@ uint16_t http_server_port(const struct http_server *server) {
     return http_listen_port(server->listener);
 }
 
-// WebSockets get a moment to take their close frame.
+static bool answers_on_their_way(const struct http_server *server) {
+    for (const struct http_conn *conn = server->conns; conn; conn = conn->next)
+        if (conn->wsi && conn->exchange && conn->exchange->answered)
+            return true;
+    return false;
+}
+
+// WebSockets get a moment to take their close frame, and clients the answers that were given.
 static void on_close_tick(uv_timer_t *timer) {
     struct http_server *server = timer->data;
-    if (server->ws_count && ++server->close_ticks < CLOSE_TICKS)
+    bool waits = server->ws_count || answers_on_their_way(server);
+    if (waits && ++server->close_ticks < CLOSE_TICKS)
         return;
     uv_close((uv_handle_t *)timer, on_timer_closed);
     lws_loop_close(server->loop, on_part_closed, server);

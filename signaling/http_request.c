@@ -149,9 +149,19 @@ static int read_strings(struct http_exchange *exchange, struct http_conn *conn, 
     return exchange->cors ? 0 : -ENOMEM;
 }
 
+// The library (4.1) takes a header whose name is the beginning of a known one ("Ac: x") together with the
+// line after it for one header. A proxy sees two. If the second was the length of a body, its bytes would be
+// read as one more request, by whoever wrote them. So what comes through a proxy and should have no body is
+// the last on its connection; the methods that have one are closed without a length anyway.
+static bool through_proxy(const struct http_conn *conn) {
+    return forwarded_trusted(conn->server->forwarded, conn->peer) ||
+           lws_hdr_total_length(conn->wsi, WSI_TOKEN_X_FORWARDED_FOR) > 0 ||
+           lws_hdr_total_length(conn->wsi, WSI_TOKEN_HTTP_VIA) > 0;
+}
+
 static unsigned judge(struct http_exchange *exchange, struct http_conn *conn, bool waits,
                       const char **message) {
-    exchange->close_after = exchange->close_after || waits;
+    exchange->close_after = exchange->close_after || waits || through_proxy(conn);
     if (lws_hdr_total_length(conn->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
         exchange->close_after = true;
         *message = "A request body needs a Content-Length; Transfer-Encoding is not understood.";

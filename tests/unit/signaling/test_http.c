@@ -321,6 +321,27 @@ static void test_behind_a_proxy(void **state) {
     client_close(&client);
 }
 
+// A proxy sees a body where the library sees a strange header's name: it must not become a request.
+static void test_no_request_is_smuggled(void **state) {
+    (void)state;
+    const char *const proxy = "127.0.0.1";
+    struct http_config config = config_of(&t.loop);
+    config.known_proxies = &proxy;
+    config.known_proxy_count = 1;
+    start(&config);
+    struct client client;
+    struct response response;
+    open_client(&client);
+    client_text(&client, "GET /hello HTTP/1.1\r\n" HOST "Ac: x\r\nContent-Length: 37\r\n\r\n"
+                         "DELETE /hello HTTP/1.1\r\n" HOST "\r\n");
+    client_response(&client, &response, false);
+    assert_int_equal(response.status, 202);
+    expect_field(&response, "Connection", "close");
+    assert_true(client_wait_end(&client));
+    assert_int_equal(t.requests, 1);
+    client_close(&client);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SERVER(test_keep_alive),
@@ -336,6 +357,7 @@ int main(void) {
         WITH_SERVER(test_cors),
         WITH_SERVER(test_preflight),
         WITH_LOOP(test_behind_a_proxy),
+        WITH_LOOP(test_no_request_is_smuggled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

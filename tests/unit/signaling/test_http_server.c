@@ -44,6 +44,26 @@ static void test_close_with_everything_open(void **state) {
     client_close(&socket);
 }
 
+// What asks for the end, POST /api/admin/drain, is answered before it.
+static void test_an_answer_goes_out_before_the_close(void **state) {
+    (void)state;
+    struct client client;
+    struct response response;
+    open_client(&client);
+    client_text(&client, "GET /later HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(reached(&client, &t.requests, 1));
+    http_reply_json(t.later, 202, "{}");
+    http_server_close(t.server, on_closed, &t.closed);
+    client_response(&client, &response, false);
+    assert_int_equal(response.status, 202);
+    uint64_t deadline = client_deadline();
+    while (!t.closed && uv_hrtime() < deadline)
+        uv_run(&t.loop, UV_RUN_ONCE);
+    assert_true(t.closed);
+    t.server = NULL;
+    client_close(&client);
+}
+
 static void test_two_servers_on_one_loop(void **state) {
     (void)state;
     struct http_config config = config_of(&t.loop);
@@ -183,6 +203,7 @@ static void test_tls(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SERVER(test_close_with_everything_open),
+        WITH_SERVER(test_an_answer_goes_out_before_the_close),
         WITH_SERVER(test_two_servers_on_one_loop),
         WITH_SERVER(test_cannot_start),
         WITH_LOOP(test_tls),
