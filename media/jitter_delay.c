@@ -6,7 +6,7 @@
 enum {
     FIRST_GUESS_MS = 40,
     HALF_WINDOW_US = 5000000,
-    FALL_DIVISOR = 100, // the target falls by a hundredth of the time that passes
+    FALL_DIVISOR = 50, // the target falls by a fiftieth of the time that passes
 };
 
 static const float covered = 0.97f;      // of all delays

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka wants those first
+#include <cmocka.h>
+
+#include "media/jitter_delay.h"
+
+enum { FRAME_US = 20000, TRANSIT_US = 30000 };
+
+// `seconds` of packets that all take as long on the way; returns the time after them.
+static uint64_t steady(struct jitter_delay *d, uint64_t now_us, uint64_t seconds) {
+    for (uint64_t end_us = now_us + seconds * 1000000; now_us < end_us; now_us += FRAME_US)
+        jitter_delay_sample(d, TRANSIT_US, now_us);
+    return now_us;
+}
+
+// Nothing for `stall_us`, then all of it at once.
+static uint64_t stall(struct jitter_delay *d, uint64_t now_us, int64_t stall_us) {
+    uint64_t end_us = now_us + (uint64_t)stall_us;
+    for (; stall_us > 0; stall_us -= FRAME_US)
+        jitter_delay_sample(d, TRANSIT_US + stall_us, end_us);
+    return end_us + FRAME_US;
+}
+
+static void a_clean_network_costs_the_least(void **state) {
+    (void)state;
+    struct jitter_delay d;
+    jitter_delay_init(&d, 20, 400);
+    steady(&d, 1000000, 6);
+    assert_int_equal(d.target_us, 20000);
+}
+
+static void one_stall_is_soon_forgiven(void **state) {
+    (void)state;
+    struct jitter_delay d;
+    jitter_delay_init(&d, 20, 400);
+    uint64_t now_us = stall(&d, steady(&d, 1000000, 20), 1000000);
+    assert_true(d.target_us >= 300000);
+    now_us = steady(&d, now_us, 20);
+    assert_in_range(d.target_us, 20000, 200000);
+    steady(&d, now_us, 10);
+    assert_int_equal(d.target_us, 20000);
+}
+
+static void stalls_that_come_again_are_provided_for(void **state) {
+    (void)state;
+    struct jitter_delay d;
+    jitter_delay_init(&d, 20, 400);
+    uint64_t now_us = steady(&d, 1000000, 5);
+    for (int i = 0; i < 10; i++)
+        now_us = steady(&d, stall(&d, now_us, 200000), 2);
+    assert_in_range(d.target_us, 100000, 200000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_clean_network_costs_the_least),
+        cmocka_unit_test(one_stall_is_soon_forgiven),
+        cmocka_unit_test(stalls_that_come_again_are_provided_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
