@@ -278,12 +278,29 @@ static int call_make_peer(struct call *call, bool same_host) {
 
 // ---- what ctl tells
 
+static const char *offer_code(int err) {
+    switch (err) {
+    case -ENOENT:
+        return "no_audio";
+    case -ENOTSUP:
+        return "no_common_codec";
+    case -EINVAL:
+    case -EPROTO:
+        return "bad_sdp";
+    default: // nothing the browser did: no port is free, or no memory
+        return "media_failed";
+    }
+}
+
 // A bad first offer ends the call; a bad later one is refused and the call goes on as it was.
 static void call_bad_offer(struct call *call, int err, const char *text) {
-    const char *code = err == -ENOENT ? "no_audio" : err == -ENOTSUP ? "no_common_codec" : "bad_sdp";
+    const char *code = offer_code(err);
+    bool ours = strcmp(code, "media_failed") == 0;
     log_warn(call->id, "call", "offer refused: %s (%s)", text, err_name(err));
+    if (ours)
+        text = "The gateway has no media port to spare.";
     if (call->state == CALL_WAITING)
-        call_end(call, BROWSER_CLOSE_BAD_MESSAGE, code, text);
+        call_end(call, ours ? BROWSER_CLOSE_MEDIA : BROWSER_CLOSE_BAD_MESSAGE, code, text);
     else
         call_post_error(call, SESSION_REFUSED, 0, code, text);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -313,6 +314,37 @@ static void a_bad_first_offer_ends_the_call_and_names_why(void **state) {
     assert_int_equal(f.gone, 1);
 }
 
+static void no_free_port_is_not_the_browsers_fault(void **state) {
+    (void)state;
+    f.offer_result = -EADDRINUSE;
+    mail(CALL_OFFER, "sdp");
+    assert_int_equal(posted_of(SESSION_ENDED)->close_code, 4504);
+    assert_string_equal(posted_of(SESSION_ENDED)->code, "media_failed");
+}
+
+// A reload lets go of the configuration the call began with.
+static void a_call_keeps_the_configuration_it_began_with(void **state) {
+    (void)state;
+    conf_free(f.conf);
+    f.conf = NULL;
+    bring_up();
+    assert_true(f.agent_open);
+}
+
+static void a_call_does_not_begin_without_descriptors(void **state) {
+    (void)state;
+    struct rlimit limit, low;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){.rlim_cur = 24, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    char url[] = "ws://127.0.0.1:1/x";
+    const struct call_open open = {.session_id = "ses_2", .agent_url = url, .format = {CONF_PCM, 16000, 20}};
+    struct call *call = NULL;
+    assert_int_equal(call_new(&call, &f.env, 78, &open), -EMFILE);
+    assert_null(call);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 static void a_bad_later_offer_changes_nothing(void **state) {
     (void)state;
     bring_up();
@@ -392,6 +424,9 @@ int main(void) {
         RULE(an_offer_is_answered_and_the_agent_called),
         RULE(texts_cross),
         RULE(a_bad_first_offer_ends_the_call_and_names_why),
+        RULE(no_free_port_is_not_the_browsers_fault),
+        RULE(a_call_keeps_the_configuration_it_began_with),
+        RULE(a_call_does_not_begin_without_descriptors),
         RULE(a_bad_later_offer_changes_nothing),
         RULE(the_agents_end_ends_the_browser),
         RULE(an_agent_that_dies_is_an_error),
