@@ -39,8 +39,9 @@ enum {
 
 // ---- counting, on the thread that asks for it
 
-static _Thread_local bool counting;
-static _Thread_local size_t allocations;
+// Volatile, because compilers believe that malloc looks at no variable of ours.
+static _Thread_local volatile bool counting;
+static _Thread_local volatile size_t allocations;
 
 #if defined(__has_feature)
 #define HAS_FEATURE(name) __has_feature(name)
@@ -57,7 +58,7 @@ int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile
 static void on_malloc(const volatile void *ptr, size_t size) {
     (void)ptr;
     (void)size;
-    allocations += counting;
+    allocations = allocations + counting;
 }
 
 static void on_free(const volatile void *ptr) {
@@ -74,17 +75,17 @@ void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *ptr, size_t size);
 
 void *malloc(size_t size) {
-    allocations += counting;
+    allocations = allocations + counting;
     return __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size) {
-    allocations += counting;
+    allocations = allocations + counting;
     return __libc_calloc(count, size);
 }
 
 void *realloc(void *ptr, size_t size) {
-    allocations += counting;
+    allocations = allocations + counting;
     return __libc_realloc(ptr, size);
 }
 
