@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void on_healthz(const struct http_request *request, void *arg) {
     (void)arg;
@@ -43,7 +44,7 @@ static bool admin_allowed(const struct doors *doors, const struct http_request *
     char header[512];
     static const char scheme[] = "Bearer ";
     bool given = http_header(request->exchange, "authorization:", header, sizeof header) &&
-                 strncmp(header, scheme, sizeof scheme - 1) == 0;
+                 strncasecmp(header, scheme, sizeof scheme - 1) == 0;
     if (given && auth_equal(header + sizeof scheme - 1, doors->admin_token))
         return true;
     static const struct http_header_field challenge = {"WWW-Authenticate", "Bearer"};

@@ -82,9 +82,11 @@ const struct conf_key conf_keys[] = {
     {"Gateway.NodeId", CONF_STRING, CONF_RESTART, AT(gateway.node_id), "node-1", .help = "Its name, unique"},
     {"Gateway.RegionId", CONF_STRING, CONF_RESTART, AT(gateway.region_id), .help = "Its region"},
     {"Gateway.Roles", CONF_ROLES, CONF_RESTART, AT(gateway.roles), "middleware,proxy,media",
-     .names = role_names, .help = "Any of middleware, proxy, media"},
+     .names = role_names,
+     .help = "Without middleware session requests are 404; without media WebRTC ones are 400 and the sockets "
+             "404"},
     {"Gateway.HttpListen", CONF_STRING, CONF_RESTART, AT(gateway.http_listen), "0.0.0.0:8080",
-     .help = "host:port or [v6]:port"},
+     .help = "address:port or [v6]:port, numeric"},
     {"Gateway.PublicUrl", CONF_STRING, 0, AT(gateway.public_url),
      .help = "ws(s):// or http(s):// address handed to browsers; empty takes the request's Host"},
     {"Gateway.PublicAddress", CONF_STRING, CONF_RESTART, AT(gateway.public_address),
