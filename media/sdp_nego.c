@@ -87,8 +87,9 @@ static void fill(struct sdp_audio *out, const struct sdp_media *media, const str
     };
 }
 
-static bool is_open_audio(const struct sdp_media *media) {
-    return media->kind == SDP_AUDIO && (media->port || media->bundle_only);
+// Port 0 is open only where BUNDLE has a transport for it (RFC 8843 section 6); else it was rejected.
+static bool is_open_audio(const struct sdp *offer, const struct sdp_media *media) {
+    return media->kind == SDP_AUDIO && (media->port || (media->bundle_only && sdp_bundled(offer, media)));
 }
 
 static void list_codecs(const struct sdp_media *media, char *out, size_t out_size) {
@@ -103,7 +104,7 @@ static int refuse(const struct sdp *offer, const struct sdp_nego_config *config,
     const struct sdp_media *open = NULL, *ours = NULL;
     for (size_t i = 0; i < offer->media_count; i++) {
         const struct sdp_media *media = &offer->media[i];
-        if (!is_open_audio(media))
+        if (!is_open_audio(offer, media))
             continue;
         open = open ? open : media;
         ours = !ours && (media->profile & config->profiles) ? media : ours;
@@ -126,7 +127,7 @@ int sdp_nego_choose(struct sdp_audio *out, const struct sdp *offer, const struct
         bool active = media->direction != SDP_INACTIVE;
         enum codec_id codec = CODEC_COUNT;
         const struct sdp_format *format =
-            is_open_audio(media) && (active || !found) ? common_codec(media, config, &codec) : NULL;
+            is_open_audio(offer, media) && (active || !found) ? common_codec(media, config, &codec) : NULL;
         if (!format)
             continue;
         fill(out, media, format, codec);

@@ -33,9 +33,10 @@ struct sdp_audio {
     enum sdp_direction direction; // ours, for the answer
 };
 
-// The first usable audio m-line: open (port not 0, or bundle-only), of one of our profiles, with a common
-// codec; an inactive one only when there is no other. -ENOENT: no open audio m-line. -ENOTSUP: none with a
-// codec or profile of ours; `err` (or NULL) says which were offered. `out` is written on success only.
+// The first usable audio m-line: open (port not 0, or bundle-only and in a BUNDLE group), of one of our
+// profiles, with a common codec; an inactive one only when there is no other. -ENOENT: no open audio m-line.
+// -ENOTSUP: none with a codec or profile of ours; `err` (or NULL) says which were offered. `out` is written
+// on success only.
 int sdp_nego_choose(struct sdp_audio *out, const struct sdp *offer, const struct sdp_nego_config *config,
                     struct err_text *err);
 

@@ -230,6 +230,8 @@ static void test_refusals(void **state) {
     assert_int_equal(choose(&audio, &sdp, "", &webrtc), -ENOENT);
     assert_int_equal(choose(&audio, &sdp, "m=video 9 RTP/SAVPF 96\r\n", &webrtc), -ENOENT);
     assert_int_equal(choose(&audio, &sdp, "m=audio 0 RTP/SAVPF 0\r\n", &webrtc), -ENOENT);
+    assert_int_equal(choose(&audio, &sdp, "m=audio 0 RTP/SAVPF 0\r\na=mid:a\r\na=bundle-only\r\n", &webrtc),
+                     -ENOENT); // of no BUNDLE group
     assert_int_equal(choose(&audio, &sdp, "m=audio 9 RTP/AVP 0\r\n", &webrtc), -ENOTSUP); // not encrypted
     assert_int_equal(choose(&audio, &sdp, "m=audio 9 RTP/SAVPF 18\r\n", &webrtc), -ENOTSUP);
     assert_int_equal(choose(&audio, &sdp, "m=audio 9 RTP/SAVPF x\r\n", &webrtc), -ENOTSUP);
@@ -238,6 +240,8 @@ static void test_refusals(void **state) {
     // The first line that can be taken, not the first line.
     assert_int_equal(choose(&audio, &sdp, "m=audio 9 RTP/SAVPF 18\r\nm=audio 9 RTP/SAVPF 8\r\n", &webrtc), 0);
     assert_int_equal(audio.media_index, 1);
+    static const char bundled[] = "a=group:BUNDLE a\r\nm=audio 0 RTP/SAVPF 8\r\na=mid:a\r\na=bundle-only\r\n";
+    assert_int_equal(choose(&audio, &sdp, bundled, &webrtc), 0);
 }
 
 int main(void) {
