@@ -22,7 +22,7 @@ static struct {
     struct http_server *server;
     struct httpc *client;
     bool closed, close_from_callback;
-    struct http_exchange *later[2];
+    struct http_exchange *later[64];
     unsigned later_count;
     unsigned requests, done;
     char header[64], body[256], method[16];
@@ -43,7 +43,7 @@ static void on_any(const struct http_request *request, void *arg) {
 
 static void on_later(const struct http_request *request, void *arg) {
     (void)arg;
-    assert_true(t.later_count < 2);
+    assert_true(t.later_count < sizeof t.later / sizeof *t.later);
     t.later[t.later_count++] = request->exchange;
 }
 
@@ -203,6 +203,21 @@ static void test_timeout(void **state) {
     http_reply_json(t.later[0], 200, "{}");
 }
 
+// Those that wait for a connection run out of time as well.
+static void test_timeout_in_the_queue(void **state) {
+    (void)state;
+    enum { COUNT = 80 };
+    char url[128];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/later", http_server_port(t.server));
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(send_to("GET", url, NULL, 500), 0);
+    assert_true(wait_done(COUNT));
+    assert_int_equal(t.err, -ETIMEDOUT);
+    assert_true(t.later_count < COUNT);
+    for (unsigned i = 0; i < t.later_count; i++)
+        http_reply_json(t.later[i], 200, "{}");
+}
+
 static void test_refused(void **state) {
     (void)state;
     // A port that was free a moment ago and that nobody listens on.
@@ -276,15 +291,11 @@ int main(void) {
     unsetenv("ALL_PROXY");
     unsetenv("all_proxy");
     const struct CMUnitTest tests[] = {
-        WITH_SERVER(test_requests),
-        WITH_SERVER(test_redirect_is_not_followed),
-        WITH_SERVER(test_body_cap),
-        WITH_SERVER(test_many_at_once),
-        WITH_SERVER(test_timeout),
-        WITH_SERVER(test_refused),
-        WITH_SERVER(test_bad_requests),
-        WITH_SERVER(test_close_cancels),
-        WITH_SERVER(test_close_from_the_callback),
+        WITH_SERVER(test_requests),      WITH_SERVER(test_redirect_is_not_followed),
+        WITH_SERVER(test_body_cap),      WITH_SERVER(test_many_at_once),
+        WITH_SERVER(test_timeout),       WITH_SERVER(test_timeout_in_the_queue),
+        WITH_SERVER(test_refused),       WITH_SERVER(test_bad_requests),
+        WITH_SERVER(test_close_cancels), WITH_SERVER(test_close_from_the_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
