@@ -16,6 +16,15 @@
 enum {
     PING_MS = 15000,
     SEND_LIMIT = 128 * 1024, // the largest text and, at 16 kHz PCM, two seconds of audio
+    EARLY_MAX = 68 * 1024,   // of texts that wait for the socket: one of the largest and a few small ones
+    EARLY_OVERHEAD = 64,     // what one costs beside its bytes
+};
+
+// A text given before the socket was open.
+struct early_text {
+    struct early_text *next;
+    size_t len;
+    char text[];
 };
 
 struct agent {
@@ -24,6 +33,8 @@ struct agent {
     struct wsc *ws;
     struct agent_events events;
     bool opened, ended, closing;
+    struct early_text *early, **early_tail; // owns; in their order
+    size_t early_bytes;
     unsigned fail_code; // what agent_close sends instead of its own code, 0 for none
     char fail_reason[96];
     char call_id[80];
@@ -78,12 +89,45 @@ void agent_fail(struct agent *agent, unsigned code, const char *reason) {
     agent_end(agent, code, agent->fail_reason);
 }
 
+// ---- texts that come before the socket is open
+
+static int early_add(struct agent *agent, const char *text, size_t len) {
+    if (agent->early_bytes + len + EARLY_OVERHEAD > EARLY_MAX)
+        return -EAGAIN;
+    struct early_text *early = malloc(sizeof *early + len);
+    if (!early)
+        return -ENOMEM;
+    early->next = NULL;
+    early->len = len;
+    if (len)
+        memcpy(early->text, text, len);
+    *agent->early_tail = early;
+    agent->early_tail = &early->next;
+    agent->early_bytes += len + EARLY_OVERHEAD;
+    return 0;
+}
+
+// Sends those that wait, or drops them.
+static void early_empty(struct agent *agent, bool send) {
+    while (agent->early) {
+        struct early_text *early = agent->early;
+        agent->early = early->next;
+        int err = send ? agent->ops->send_text(agent->state, early->text, early->len) : 0;
+        if (err)
+            log_warn(agent->call_id, "agent", "a text was lost (%s)", err_name(err));
+        free(early);
+    }
+    agent->early_tail = &agent->early;
+    agent->early_bytes = 0;
+}
+
 // ---- the socket's events
 
 static void on_open(void *arg) {
     struct agent *agent = arg;
     agent->opened = true;
     metric_add(METRIC_AGENT_CONNECTED, 1);
+    early_empty(agent, true);
     agent->events.on_open(agent->events.arg);
 }
 
@@ -102,6 +146,7 @@ static void on_closed(void *arg) {
     if (agent->events.on_closed)
         agent->events.on_closed(agent->events.arg);
     agent->ops->free(agent->state);
+    early_empty(agent, false);
     free(agent);
 }
 
@@ -113,6 +158,7 @@ int agent_connect(struct agent **out, const struct agent_config *config, const s
         return -ENOMEM;
     int err = -EINVAL;
     agent->events = *events;
+    agent->early_tail = &agent->early;
     snprintf(agent->call_id, sizeof agent->call_id, "%s", config->call_id ? config->call_id : "");
     agent->ops = find_dialect(config->dialect ? config->dialect : "");
     if (!agent->ops)
@@ -154,6 +200,8 @@ int agent_send_audio(struct agent *agent, const uint8_t *frame, size_t len) {
 }
 
 int agent_send_text(struct agent *agent, const char *text, size_t len) {
+    if (!agent->opened && !agent->ended && !agent->closing)
+        return early_add(agent, text, len);
     return agent->ops->send_text(agent->state, text, len);
 }
 

@@ -45,7 +45,8 @@ int agent_connect(struct agent **out, const struct agent_config *config, const s
 // One whole frame of frame_ms in the agreed encoding. -EAGAIN when the agent does not read (the frame is
 // dropped and counted).
 int agent_send_audio(struct agent *agent, const uint8_t *frame, size_t len);
-int agent_send_text(struct agent *agent, const char *text, size_t len);   // -EAGAIN, -EMSGSIZE beyond 64 KiB
+// -EAGAIN, -EMSGSIZE beyond 64 KiB. May come before on_open: up to 64 KiB wait for it.
+int agent_send_text(struct agent *agent, const char *text, size_t len);
 void agent_pause(struct agent *agent, bool paused);                       // backpressure: stop reading
 void agent_close(struct agent *agent, unsigned code, const char *reason); // on_closed follows
 

@@ -42,6 +42,7 @@ struct call {
     bool timer_closed;
     bool agent_open;
     bool text_lost;         // said once
+    bool leg_text_lost;     // likewise
     uint64_t dropped_at_us; // when the signalling socket dropped, 0 while it is there
     uint64_t began_us, up_us;
 };
@@ -218,9 +219,12 @@ static void on_leg_media(void *arg) {
 
 static void on_leg_text(const char *text, size_t len, void *arg) {
     struct call *call = arg;
-    int err = call->agent && call->agent_open ? agent_send_text(call->agent, text, len) : -ENOTCONN;
-    if (err)
-        log_warn(call->id, "call", "a text of %zu bytes cannot go to the agent (%s)", len, err_name(err));
+    int err = call->agent ? agent_send_text(call->agent, text, len) : -ENOTCONN;
+    if (err && !call->leg_text_lost) {
+        call->leg_text_lost = true;
+        log_warn(call->id, "call", "a text of %zu bytes cannot go to the agent (%s); said once a call", len,
+                 err_name(err));
+    }
 }
 
 static void on_leg_dtmf(char digit, void *arg) {

@@ -19,11 +19,13 @@ struct talk {
     struct http_server *server;
     struct ws_route route;
     struct agent *agent;
-    void (*server_says)(struct ws *ws);     // once it is open
-    void (*client_does)(struct talk *talk); // once it is open
-    unsigned refuse;                        // HTTP status instead of an upgrade
+    void (*server_says)(struct ws *ws);       // once it is open
+    void (*client_does)(struct talk *talk);   // once it is open
+    void (*client_begins)(struct talk *talk); // before it is open
+    unsigned refuse;                          // HTTP status instead of an upgrade
     // at the server
     size_t text_len, audio_len, messages;
+    char first_texts[16]; // in a row
     char auth[64];
     unsigned close_code;
     // at the client
@@ -56,7 +58,8 @@ static void on_server_open(struct ws *ws, void *user, void *arg) {
 
 static void on_server_message(struct ws *ws, bool binary, const uint8_t *data, size_t len, void *user) {
     struct talk *talk = user;
-    (void)data;
+    if (!binary && talk->text_len + len < sizeof talk->first_texts)
+        memcpy(talk->first_texts + talk->text_len, data, len);
     *(binary ? &talk->audio_len : &talk->text_len) += len;
     if (++talk->messages == 2)
         ws_close(ws, 1000, "heard both");
@@ -149,6 +152,8 @@ static void talk_run(struct talk *talk) {
                                        .format = {CONF_PCM, 16000, 20}};
     const struct agent_events events = {on_open, on_audio, on_text, on_end, on_closed, talk};
     assert_int_equal(agent_connect(&talk->agent, &agent, &events), 0);
+    if (talk->client_begins)
+        talk->client_begins(talk);
     uv_run(&talk->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&talk->loop), 0);
     free(talk->text);
@@ -199,6 +204,41 @@ static void test_audio_and_text_go(void **state) {
     assert_int_equal(talk.code, 1000);
     assert_string_equal(talk.reason, "heard both");
     assert_int_equal(metric_read(METRIC_AGENT_FRAMES_OUT), before + 1);
+}
+
+static void send_early(struct talk *talk) {
+    assert_int_equal(agent_send_text(talk->agent, "hello ", 6), 0);
+    assert_int_equal(agent_send_text(talk->agent, "agent", 5), 0);
+}
+
+static void test_what_is_written_early_waits(void **state) {
+    (void)state;
+    struct talk talk = {.client_begins = send_early};
+    talk_run(&talk);
+    assert_string_equal(talk.first_texts, "hello agent");
+    assert_string_equal(talk.reason, "heard both");
+}
+
+// As much as one text of the largest size, however small the texts are.
+static void send_too_much_early(struct talk *talk) {
+    static char text[64 * 1024];
+    memset(text, 'a', sizeof text);
+    assert_int_equal(agent_send_text(talk->agent, text, sizeof text), 0);
+    assert_int_equal(agent_send_text(talk->agent, text, sizeof text), -EAGAIN);
+    int err = 0;
+    size_t tiny = 0;
+    for (; tiny < 5000 && !err; tiny++)
+        err = agent_send_text(talk->agent, "", 0);
+    assert_int_equal(err, -EAGAIN);
+    assert_true(tiny < 100);
+    agent_close(talk->agent, 1000, NULL); // frees them
+}
+
+static void test_what_is_written_early_is_bounded(void **state) {
+    (void)state;
+    struct talk talk = {.client_begins = send_too_much_early};
+    talk_run(&talk);
+    assert_int_equal(talk.messages, 0);
 }
 
 static void say_much(struct ws *ws) {
@@ -263,6 +303,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_audio_and_text_come),
         cmocka_unit_test(test_audio_and_text_go),
+        cmocka_unit_test(test_what_is_written_early_waits),
+        cmocka_unit_test(test_what_is_written_early_is_bounded),
         cmocka_unit_test(test_text_beyond_64_kib_is_dropped),
         cmocka_unit_test(test_text_that_is_not_utf8),
         cmocka_unit_test(test_refused),

@@ -295,9 +295,13 @@ static void an_offer_is_answered_and_the_agent_called(void **state) {
 
 static void texts_cross(void **state) {
     (void)state;
-    bring_up();
-    f.leg_events->on_text("hi", 2, f.leg_arg);
+    mail(CALL_OFFER, "sdp");
+    f.leg_events->on_text("early", 5, f.leg_arg); // the agent's client keeps it
     assert_int_equal(f.agent_texts, 1);
+    f.agent_events.on_open(f.agent_events.arg);
+    f.leg_events->on_up(f.leg_arg);
+    f.leg_events->on_text("hi", 2, f.leg_arg);
+    assert_int_equal(f.agent_texts, 2);
     f.agent_events.on_text("ho", 2, f.agent_events.arg);
     assert_int_equal(f.leg_texts, 1);
 }
