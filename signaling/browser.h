@@ -61,7 +61,6 @@ enum {
     BROWSER_CLOSE_TIMEOUT = 4408,     // connect_timeout: media never came up
     BROWSER_CLOSE_TOO_MANY = 4429,    // too_many_messages
     BROWSER_CLOSE_AGENT = 4502,       // agent_unavailable, agent_lost
-    BROWSER_CLOSE_DRAINING = 4503,    // draining
     BROWSER_CLOSE_MEDIA = 4504,       // media_failed, media_lost
     BROWSER_CLOSE_INTERNAL = 4500,    // internal
 };

@@ -38,7 +38,7 @@ const struct conf_key conf_keys[] = {
     {"ForwardedHeaders.KnownNetworks", CONF_STRINGS, CONF_RESTART, AT(forwarded_headers.known_networks),
      .help = "Networks of trusted proxies, as 10.0.0.0/8"},
     {"RedisConnectionString", CONF_STRING, CONF_SECRET | CONF_RESTART, AT(redis_connection_string),
-     .help = "host:port,password=...; empty starts a private Redis"},
+     .help = "host:port,password=...; for the session desk, not used yet"},
 
     {"VoiceAiPlatform", CONF_SECTION, .help = "The voice agent platform"},
     {"VoiceAiPlatform.ApiSecretToken", CONF_STRING, CONF_SECRET, AT(platform.api_secret_token),
