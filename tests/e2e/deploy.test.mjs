@@ -153,7 +153,6 @@ async function startNginx(t, upstreamPort) {
           proxy_set_header Host $http_host;
           proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
           proxy_set_header X-Forwarded-Proto $scheme;
-          proxy_set_header X-Forwarded-Host $http_host;
           proxy_read_timeout 1h;
         }
       }

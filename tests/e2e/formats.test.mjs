@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { launchChromium, openCallPage } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
-import { agentHears, assertContinuous, assertSteady, connectBoth, hears, record, startHouse, stats, stopCall } from './lib/scenario.mjs';
+import { agentHears, assertSteady, connectBoth, hears, hearsContinuously, record, startHouse, stats, stopCall } from './lib/scenario.mjs';
 
 const MIC_HZ = 600;
 let house;
@@ -27,15 +27,18 @@ async function speak({ Encoding = 'PCM', SampleRate = 16000, FrameMs = 20 }, { e
 
 async function withCall(widget, steps) {
   const page = await openCallPage(browser, house.gateway, { widget });
-  const call = await connectBoth(page, house.agent);
-  await steps(page, call);
-  await until(() => call.frames.length > 60, 'frames at the agent');
-  await stopCall(page);
-  await until(() => call.closed, 'the agent to be hung up', 2000);
-  await until(async () => (await house.gateway.metric('iqra_calls')) === 0, 'the call to be gone', 3000);
-  assert.deepEqual(page.testErrors ?? [], []);
-  await page.close();
-  return call;
+  try {
+    const call = await connectBoth(page, house.agent);
+    await steps(page, call);
+    await until(() => call.frames.length > 60, 'frames at the agent');
+    await stopCall(page);
+    await until(() => call.closed, 'the agent to be hung up', 2000);
+    await until(async () => (await house.gateway.metric('iqra_calls')) === 0, 'the call to be gone', 3000);
+    assert.deepEqual(page.testErrors ?? [], []);
+    return call;
+  } finally {
+    await page.close(); // a call that failed must not be the next one's trouble
+  }
 }
 
 describe('the agent hears and speaks', () => {
@@ -72,7 +75,7 @@ describe('the agent hears and speaks', () => {
     await speak({ Encoding: 'OPUS', SampleRate: 48000 }, { echo: true });
     const call = await withCall({}, (page) => hears(page, MIC_HZ));
     const spanMs = call.frames.at(-1).at - call.frames[0].at;
-    assert.ok(Math.abs(call.frames.length - spanMs / 20) < 5, `${call.frames.length} packets in ${spanMs.toFixed(0)} ms`);
+    assert.ok(Math.abs(call.frames.length - spanMs / 20) < 15, `${call.frames.length} packets in ${spanMs.toFixed(0)} ms`);
     assert.ok(new Set(call.frames.map((f) => f.len)).size > 1, 'Opus packets differ in size');
     assert.match(house.gateway.logs.findLast((l) => /^ended \(/.test(l.msg)).msg, /opus passthrough/i);
   });
@@ -111,18 +114,17 @@ describe('an agent talks in pieces of any size', () => {
   ];
   for (const [name, pattern] of patterns) {
     test(name, () => withCall({}, async (page, live) => {
-      live.sayTone(1000, 6000, { pattern: 'steady', ...pattern });
+      live.sayTone(1000, 15000, { pattern: 'steady', ...pattern });
       await hears(page, 1000);
-      assertContinuous(await record(page, 2000));
+      await hearsContinuously(page);
     }));
   }
 
   test('thirty seconds in one message, played at real time', () => withCall({}, async (page, live) => {
     live.sayTone(1000, 30000);
     await hears(page, 1000);
-    let levels;
-    const rate = await packetRate(page, async () => { levels = await record(page, 3000); });
-    assertContinuous(levels);
+    const rate = await packetRate(page, () => hearsContinuously(page));
+    await hears(page, 1000);
     assert.ok(rate > 46 && rate < 54, `${rate.toFixed(1)} packets a second`);
   }));
 

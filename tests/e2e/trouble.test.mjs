@@ -29,9 +29,10 @@ async function callOn(page) {
   return call;
 }
 
-test('10 % loss and 60 ms jitter both ways: the agent gets a frame every 20 ms', async () => {
+test('10 % loss and 60 ms jitter both ways: the agent gets a frame every 20 ms', async (t) => {
   const page = await openCallPage(browser, house.gateway, { relay: { address: HOST } });
   const relays = [];
+  t.after(() => relays.forEach((relay) => relay.close()));
   await page.exposeFunction('testRelayPort', (toPort) => {
     const relay = new Relay({ listenHost: HOST, toHost: HOST, toPort, loss: 0.1, jitterMs: 60, seed: 7 });
     relays.push(relay);
@@ -50,7 +51,6 @@ test('10 % loss and 60 ms jitter both ways: the agent gets a frame every 20 ms',
   assert.ok(used.counts.lost > 20 && used.counts.down > 50, JSON.stringify(used.counts));
   const report = house.gateway.logs.findLast((l) => /^ended \(/.test(l.msg)).msg;
   assert.ok(Number(/\((\d+) lost/.exec(report)[1]) > 5, report);
-  relays.forEach((relay) => relay.close());
   await noCalls(15000);
   await page.close();
 });

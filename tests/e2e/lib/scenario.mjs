@@ -96,21 +96,30 @@ export async function wholeCall(browser, house, { micHz, widget = {}, base } = {
   return { call, seen };
 }
 
-// Frames of exactly `bytes`, one every `frameMs` on average, over the call's whole life.
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+// Frames of exactly `bytes`, one every `frameMs`: the middle of the paces between frames half a call apart, which this
+// process reading its sockets late now and then does not move.
 export function assertSteady(call, { bytes, frameMs, fromIndex = 0 }) {
   const frames = call.frames.slice(fromIndex);
-  assert.ok(frames.length > 20, `only ${frames.length} frames`);
+  assert.ok(frames.length > 50, `only ${frames.length} frames`);
   assert.deepEqual([...new Set(frames.map((f) => f.len))], [bytes], 'every frame has the same size');
-  const span = frames[frames.length - 1].at - frames[0].at;
-  const expected = span / frameMs + 1;
-  if (process.env.E2E_VERBOSE) console.error('frames at', frames.slice(0, 40).map((f) => Math.round(f.at - frames[0].at)).join(' '));
-  assert.ok(Math.abs(frames.length - expected) <= Math.max(3, expected * 0.01), `${frames.length} frames in ${span.toFixed(0)} ms, expected ${expected.toFixed(1)}`);
+  const half = frames.length >> 1;
+  const pace = median(frames.slice(half).map((frame, i) => (frame.at - frames[i].at) / half));
+  assert.ok(Math.abs(pace - frameMs) <= frameMs * 0.03, `a frame every ${pace.toFixed(2)} ms of ${frames.length}, not ${frameMs}`);
 }
 
-// Sound without holes, but for the few that a busy browser makes by itself.
-export function assertContinuous(levels, { holes = 0.03 } = {}) {
-  const usual = [...levels].sort((a, b) => a - b)[levels.length >> 1];
-  assert.ok(usual > 0.01, `the usual level is ${usual}`);
-  const quiet = levels.filter((level) => level < usual / 4).length;
-  assert.ok(quiet <= levels.length * holes, `${quiet} of ${levels.length} pieces of 10 ms are silent`);
-}
+// Two seconds without holes are heard within a few tries: a machine that is busy elsewhere spoils one, a fault all.
+export const hearsContinuously = (page, { tries = 4 } = {}) => {
+  let told = '';
+  let left = tries;
+  return until(async () => {
+    const levels = await record(page, 2000);
+    const usual = median(levels);
+    const quiet = levels.filter((level) => level < usual / 4).length;
+    told = `the usual level is ${usual}, ${quiet} of ${levels.length} pieces of 10 ms are silent`;
+    if (usual > 0.01 && quiet <= levels.length * 0.03) return true;
+    assert.ok(--left > 0, told);
+    return false;
+  }, 'sound without holes', tries * 4000);
+};
