@@ -335,7 +335,7 @@ test('the network to the agent goes away: the call ends in a while, though no so
     execFileSync('iptables', ['-A', ...rule]);
     t.after(() => execFileSync('iptables', ['-D', ...rule]));
   }
-  const error = await until(() => page.received.find((m) => m.type === 'error'), 'the error in the page', 18000);
+  const error = await until(() => page.received.find((m) => m.type === 'error'), 'the error in the page', 25000);
   assert.equal(error.code, 'agent_lost');
   await page.close();
 });
