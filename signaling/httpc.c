@@ -144,7 +144,9 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg) {
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct watch *watch = poll->data;
     struct httpc *client = watch->client;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    // Of a connection that was reset, libcurl is to find out by itself: told of an error it fails the
+    // request, while one on a connection kept from before goes again on a new one.
+    int flags = status < 0 ? CURL_CSELECT_IN | CURL_CSELECT_OUT : 0;
     int running;
     if (events & UV_READABLE)
         flags |= CURL_CSELECT_IN;

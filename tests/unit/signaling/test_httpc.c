@@ -239,6 +239,46 @@ static void test_refused(void **state) {
     close(fd);
 }
 
+// A peer that keeps a connection alive and resets it when the next request comes: the request goes again on a
+// new one.
+static void resetting_peer(void *arg) {
+    int listener = *(int *)arg;
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    char request[1024];
+    int first = accept(listener, NULL, NULL);
+    if (recv(first, request, sizeof request, 0) > 0 && send(first, answer, sizeof answer - 1, 0) > 0)
+        recv(first, request, 1, 0);
+    const struct linger reset = {.l_onoff = 1};
+    setsockopt(first, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(first);
+    int second = accept(listener, NULL, NULL);
+    if (recv(second, request, sizeof request, 0) > 0)
+        send(second, answer, sizeof answer - 1, 0);
+    close(second);
+}
+
+static void test_reset_of_a_kept_connection(void **state) {
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(listener, 2), 0);
+    getsockname(listener, (struct sockaddr *)&address, &len);
+    uv_thread_t peer;
+    assert_int_equal(uv_thread_create(&peer, resetting_peer, &listener), 0);
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(send_to("POST", url, "{}", 5000), 0);
+        assert_true(wait_done(i));
+        assert_int_equal(t.err, 0);
+        assert_int_equal(t.status, 200);
+    }
+    uv_thread_join(&peer);
+    close(listener);
+}
+
 static void test_bad_requests(void **state) {
     (void)state;
     assert_int_equal(send_to("GET", "file:///etc/passwd", NULL, 1000), -EINVAL);
@@ -291,11 +331,17 @@ int main(void) {
     unsetenv("ALL_PROXY");
     unsetenv("all_proxy");
     const struct CMUnitTest tests[] = {
-        WITH_SERVER(test_requests),      WITH_SERVER(test_redirect_is_not_followed),
-        WITH_SERVER(test_body_cap),      WITH_SERVER(test_many_at_once),
-        WITH_SERVER(test_timeout),       WITH_SERVER(test_timeout_in_the_queue),
-        WITH_SERVER(test_refused),       WITH_SERVER(test_bad_requests),
-        WITH_SERVER(test_close_cancels), WITH_SERVER(test_close_from_the_callback),
+        WITH_SERVER(test_requests),
+        WITH_SERVER(test_redirect_is_not_followed),
+        WITH_SERVER(test_body_cap),
+        WITH_SERVER(test_many_at_once),
+        WITH_SERVER(test_timeout),
+        WITH_SERVER(test_timeout_in_the_queue),
+        WITH_SERVER(test_refused),
+        WITH_SERVER(test_reset_of_a_kept_connection),
+        WITH_SERVER(test_bad_requests),
+        WITH_SERVER(test_close_cancels),
+        WITH_SERVER(test_close_from_the_callback),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
