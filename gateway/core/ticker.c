@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 // A loop that slept longer than this (suspended machine, debugger) skips ahead instead of flooding the peers.
-enum { MAX_CATCH_UP_STEPS = 400, MAX_PERIOD_STEPS = 12 };
+enum { MAX_CATCH_UP_STEPS = 400, MAX_PERIOD_STEPS = 12, PORTION_US = 10000 };
 
 struct ticker {
     uv_poll_t poll;
@@ -70,6 +70,8 @@ static void ticker_skip_to_now(struct ticker *ticker, uint64_t slack_steps) {
         ticker->step = due;
 }
 
+// What was missed is caught up in portions: on a machine that cannot keep up, sockets and timers of the same
+// loop must not wait for all of it.
 static void on_due(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
@@ -78,9 +80,12 @@ static void on_due(uv_poll_t *poll, int status, int events) {
     if (read(ticker->fd, &expired, sizeof expired) != (ssize_t)sizeof expired)
         return;
     ticker_skip_to_now(ticker, MAX_CATCH_UP_STEPS);
-    uint64_t now_us = ticker_now_us();
-    while (ticker->count && ticker->start_us + ticker->step * TICKER_STEP_MS * 1000u <= now_us)
+    uint64_t began_us = ticker_now_us();
+    for (uint64_t now_us = began_us; now_us - began_us < PORTION_US; now_us = ticker_now_us()) {
+        if (!ticker->count || ticker->start_us + ticker->step * TICKER_STEP_MS * 1000u > now_us)
+            return;
         ticker_run_step(ticker);
+    }
 }
 
 int ticker_new(struct ticker **out, uv_loop_t *loop) {

@@ -106,6 +106,47 @@ static void a_late_wake_runs_what_was_missed(void **state) {
     tear_down(&f);
 }
 
+struct slow {
+    struct tick tick;
+    int turns, most_between, between;
+};
+
+// Each tick costs nearly what it has, after a first one that leaves twenty of them due.
+static void on_slow_tick(uint64_t deadline_us, void *arg) {
+    (void)deadline_us;
+    struct slow *slow = arg;
+    uint64_t until_us = ticker_now_us() + (slow->between || slow->turns ? 4000 : 100000);
+    while (ticker_now_us() < until_us)
+        ;
+    if (++slow->between > slow->most_between)
+        slow->most_between = slow->between;
+}
+
+static void on_turn(uv_check_t *check) {
+    struct slow *slow = check->data;
+    slow->turns++;
+    slow->between = 0;
+}
+
+static void the_loop_turns_while_it_catches_up(void **state) {
+    (void)state;
+    struct fixture f;
+    set_up(&f);
+    struct slow slow = {.tick = {.on_tick = on_slow_tick, .arg = &slow}};
+    uv_check_t check;
+    uv_check_init(&f.loop, &check);
+    check.data = &slow;
+    uv_check_start(&check, on_turn);
+    assert_int_equal(ticker_add(f.ticker, &slow.tick, 5), 0);
+    while (slow.turns < 6)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    // Twenty missed ticks of 4 ms in one go would have been 80 ms without a look at any socket.
+    assert_in_range(slow.most_between, 1, 4);
+    ticker_remove(f.ticker, &slow.tick);
+    uv_close((uv_handle_t *)&check, NULL);
+    tear_down(&f);
+}
+
 static void a_tick_may_remove_any_other(void **state) {
     (void)state;
     struct fixture f;
@@ -165,6 +206,7 @@ int main(void) {
         cmocka_unit_test(every_period_keeps_its_own_deadlines),
         cmocka_unit_test(other_periods_are_refused),
         cmocka_unit_test(a_late_wake_runs_what_was_missed),
+        cmocka_unit_test(the_loop_turns_while_it_catches_up),
         cmocka_unit_test(a_tick_may_remove_any_other),
         cmocka_unit_test(phases_are_spread),
         cmocka_unit_test(it_stops_and_starts_again),
