@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // One leg and one agent, bridged on the ticker's absolute deadlines:
 //
-//   tick -> leg read_pcm -> resample -> encode -> agent_send_audio        (exactly one frame each agent
-//   frame_ms) agent bytes -> pacer -> decode -> resample -> leg write_pcm           (exactly one frame each
-//   leg ptime; silence when dry) passthrough: the same codec on both sides and the same frame: payloads cross
-//   as they are
+//   tick -> leg read_pcm -> resample -> encode -> agent_send_audio    exactly one frame each agent frame_ms
+//   agent bytes -> pacer -> decode -> resample -> leg write_pcm       exactly one frame each leg ptime,
+//                                                                     silence when dry
+//   passthrough: the same codec on both sides and the same frame: payloads cross as they are
 //
 // Owned by the call, on its worker. Allocates at bridge_new and when the agent bursts (pacer blocks), never
 // per packet.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   pacer -------------------------------------------> leg write_payload     same codec; silence of that
-//   codec when dry pacer -> decode -> smooth -> [resample] ---------> leg write_pcm         otherwise; zeros
-//   or low noise when dry
+//   pacer ------------------------------------> leg write_payload   same codec; its silence when dry
+//   pacer -> decode -> smooth -> [resample] --> leg write_pcm       otherwise; zeros or low noise when dry
 //
 // An Opus packet passes when it lasts ptime. The first that does not ends the passing until the leg's media
 // change.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   leg read_payload -------------------------------> agent      same codec: the payload, or one that says
-//   "lost" leg read_pcm -> [resample] -> encode -----------> agent      otherwise
+//   leg read_payload ------------------------> agent   same codec: the payload, or one that says "lost"
+//   leg read_pcm -> [resample] -> encode ----> agent   otherwise
 //
 // Whether payloads can pass shows only when they come. The rule: MISSING_MAX frames in a row without one,
 // while the leg received at least half as many packets, means that the browser's packets do not last

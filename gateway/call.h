@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One call: one leg and one agent, bridged. Lives on one worker, from CALL_OPEN to SESSION_GONE.
 //
-//   CALL_OPEN -> waiting -(first good offer)-> connecting -(leg up)-> up -> ending -(both sides closed)->
-//   gone
+//   CALL_OPEN -> waiting -(good offer)-> connecting -(leg up)-> up -> ending -(both sides closed)-> gone
 //
 // Whoever ends first ends the other: browser hang-up closes the agent with 1000, an agent that closes or dies
 // closes the peer.

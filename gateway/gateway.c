@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Start:  certificate, trust -> ctl mailbox -> workers -> sessions, auth -> desk (api, httpc) -> echo agent
-// -> HTTP server Stop:   drain -> (calls gone, or time is up: hang up) -> HTTP server, echo agent -> workers
-// -> what is left on ctl
+//   start   certificate, trust -> ctl mailbox -> workers -> sessions, auth -> desk (api, httpc)
+//           -> echo agent -> HTTP server
+//   stop    drain -> (calls gone, or time is up: hang up) -> HTTP server, echo agent -> workers
+//           -> what is left on ctl
 #include "gateway/gateway.h"
 
 #include "gateway/core/fds.h"

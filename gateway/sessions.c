@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   api -> sessions_admit -> ADMITTED -(socket with its token)-> LIVE -(SESSION_ENDED)-> ENDED
-//   -(SESSION_GONE)-> freed
-//                               |                                 |  ^
-//                               +-(5 minutes)-> freed             +--+ socket drops and is resumed with a
-//                               fresh token
+//   sessions_admit -> ADMITTED -(socket with its token)-> LIVE -(SESSION_ENDED)-> OVER -(SESSION_GONE)-> freed
+//                        |                                |  ^
+//                        +-(5 minutes)-> freed            +--+ socket drops, is resumed with a fresh token
 #include "gateway/sessions_impl.h"
 
 #include "gateway/core/err.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One received audio stream: authenticated RTP in, a steady flow of PCM (or payloads) out.
 //
-//   rtp packet -> rtp_stream (RFC 3550 appendix A, statistics) -> jitter (order, delay target) -> decode |
-//   conceal -> pcm fifo
+//   rtp packet -> rtp_stream (RFC 3550 appendix A, statistics) -> jitter (order, delay target)
+//              -> decode | conceal -> pcm fifo
 //
 // The reader's clock drives it: every read returns exactly what was asked, made up where the network failed.
 // One thread. Nothing allocates after audio_rx_new.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   body -> campaign -> region -> client address -> identifier -> admission -> fixed agent ------> session ->
-//   answer
-//                                                                          \-> platform_initiate -/
+//   body -> campaign -> region -> client address -> identifier -> admission -> agent -> session -> answer
+//
+// where the agent is the fixed one or what platform_initiate brings.
 //
 // A failure before admission takes nothing; any later one gives back what admission took.
 #include "middleware/api.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   wsc_connect -> stream (TCP, TLS) -> upgrade -> frames -> on_data          wsc_send -> header + mask ->
-//   stream
+//   wsc_connect -> stream (TCP, TLS) -> upgrade -> frames -> on_data
+//   wsc_send -> header + mask -> stream
 //
 // States go only forward: dialling -> upgrading -> open -> [ended] -> [lingering] -> done.
 #include "signaling/wsc.h"

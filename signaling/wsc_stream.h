@@ -2,8 +2,8 @@
 // The bytes under the WebSocket client: resolve -> TCP to each address in turn -> TLS when asked -> read and
 // write.
 //
-//   write: uv_try_write, and what the kernel does not take into a ring that uv_write drains (no allocation
-//   per write) read : one buffer per stream, handed up as it fills
+//   write   uv_try_write; what the kernel does not take goes into a ring that uv_write drains
+//   read    one buffer per stream, handed up as it fills
 //
 // One loop's thread.
 #ifndef IQ_SIGNALING_WSC_STREAM_H

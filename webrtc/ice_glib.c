@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   prepare, query -> uv_poll per descriptor, uv_timer for the deadline -> (loop waits) -> check, dispatch ->
-//   again
+//   prepare, query -> uv_poll per descriptor, uv_timer for the deadline -> (loop waits) -> check, dispatch
+//   and again
 //
 // The library closes sockets whenever it likes, and a closed number may come back as another socket within
 // the same dispatch. Therefore each uv_poll watches a duplicate of the descriptor: it stays what it was until

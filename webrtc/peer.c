@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   peer_offer -> peer_sdp -> ice credentials and candidates, dtls, datachan, peer_media -> the answer
-//   ice  on_packet -> peer_media_receive -> (SRTP) audio | dtls_receive -> keys -> peer_media | SCTP ->
-//   datachan ice  on_state  -> connected: dtls_start      lost: the guard's grace
+//   ice on_packet -> peer_media_receive -> (SRTP) audio
+//                                       -> dtls_receive -> keys -> peer_media
+//                                                       -> SCTP -> datachan
+//   ice on_state  -> connected: dtls_start      lost: the guard's grace
 //
 // One guard timer: until media is up it is the connect timeout, afterwards the grace for a lost network.
 #include "webrtc/peer_impl.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   peer_offer: sdp_read -> peer_sdp_read -> check against what is there -> apply what can fail -> ICE ->
-//   peer_sdp_answer
+//   peer_offer: sdp_read -> peer_sdp_read -> check against what is there -> apply what can fail -> ICE
+//               -> peer_sdp_answer
 //
 // Whatever fails does so before an established connection is touched.
 #include "webrtc/peer_impl.h"

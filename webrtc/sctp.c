@@ -2,8 +2,8 @@
 //
 //   sctp_assoc_receive, sctp_assoc_send, timer --> usrsctp --> queue of packets --> sctp_pump --> on_send
 //                                        |                                |
-//                                        +--> upcall sets `woken` --------+--> recvv, one at a time -->
-//                                        on_message ...
+//                                        +--> upcall sets `woken` --------+--> recvv, one at a time
+//                                                                              --> on_message ...
 //
 // Everything left of sctp_pump happens under the hub's lock, partly on another thread; sctp_pump runs on the
 // association's own thread and calls out without the lock.
