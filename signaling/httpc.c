@@ -138,8 +138,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *arg) {
     return len;
 }
 
-// --- libcurl's sockets and timer on the loop
-// ------------------------------------------------------------------------
+// ---- libcurl's sockets and timer on the loop
 
 static void on_poll(uv_poll_t *poll, int status, int events) {
     struct watch *watch = poll->data;
@@ -219,8 +218,7 @@ static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, v
     return 0;
 }
 
-// --- public
-// -----------------------------------------------------------------------------------------------------------
+// ---- public
 
 static void init_once(void) {
     curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -37,8 +37,7 @@ struct ws {
     uint8_t close_payload[2 + REASON_MAX];
 };
 
-// --- before the upgrade
-// ---------------------------------------------------------------------------------------------
+// ---- before the upgrade
 
 static int refuse(struct http_exchange *exchange, unsigned status, const char *message) {
     struct lws *wsi = exchange->conn->wsi;
@@ -129,8 +128,7 @@ int ws_on_upgrade(struct http_conn *conn, const char *protocol) {
     return rc;
 }
 
-// --- after it
-// -------------------------------------------------------------------------------------------------------
+// ---- after it
 
 int ws_on_established(struct ws *ws) {
     ws->open = true;

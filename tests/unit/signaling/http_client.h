@@ -155,8 +155,7 @@ static inline void client_request(struct client *client, struct response *respon
     client_response(client, response, strncmp(text, "HEAD", 4) == 0);
 }
 
-// --- WebSocket
-// --------------------------------------------------------------------------------------------------------
+// ---- WebSocket
 
 enum {
     FRAME_CONTINUATION = 0,
