@@ -53,7 +53,8 @@ export async function connect(page, { timeoutMs = 20000 } = {}) {
 export async function connectBoth(page, agent) {
   const index = agent.calls.length;
   await connect(page);
-  return until(() => agent.calls[index], 'the agent to be called');
+  // A frame shows that the gateway, too, knows that the agent's socket is open.
+  return until(() => agent.calls[index]?.frames.length > 0 && agent.calls[index], 'the agent to hear something');
 }
 
 // The page plays `hz`, within one bin of the analyser.
