@@ -154,6 +154,12 @@ static void on_message(struct ws *socket, bool binary, const uint8_t *data, size
     browser_msg_clear(&msg);
 }
 
+static void on_too_large(struct ws *socket, void *user) {
+    struct link *link = user;
+    if (!link->failed)
+        fail(link, socket, BROWSER_CLOSE_BAD_MESSAGE, "bad_message", "A message may have at most 64 KiB.");
+}
+
 // After an error of ours the close is no drop, whatever the peer makes of it.
 static void on_close(struct ws *socket, bool clean, unsigned code, void *user) {
     struct link *link = user;
@@ -227,7 +233,8 @@ static void on_open(struct ws *socket, void *user, void *arg) {
 }
 
 void browser_route(struct browser *browser, struct ws_route *out) {
-    static const struct ws_ops ops = {.on_message = on_message, .on_close = on_close};
+    static const struct ws_ops ops = {
+        .on_message = on_message, .on_too_large = on_too_large, .on_close = on_close};
     *out = (struct ws_route){
         .path = "/ws/session/*",
         .max_message = MESSAGE_MAX,

@@ -68,6 +68,8 @@ struct http_route {
 struct ws_ops {
     void (*on_message)(struct ws *ws, bool binary, const uint8_t *data, size_t len,
                        void *user); // whole, <= max_message
+    // A message beyond max_message. May be NULL; may say why and close before 1009 does.
+    void (*on_too_large)(struct ws *ws, void *user);
     // Once. `clean`: a close frame came (code is its code, or 1005); otherwise the connection dropped (1006).
     void (*on_close)(struct ws *ws, bool clean, unsigned code, void *user);
 };

@@ -171,6 +171,8 @@ int ws_on_receive(struct ws *ws, const uint8_t *data, size_t len) {
     if (lws_is_first_fragment(wsi))
         ws->in_len = 0;
     if (ws->in_len + len > ws->route->max_message) {
+        if (ws->route->ops->on_too_large)
+            ws->route->ops->on_too_large(ws, ws->user);
         ws_close(ws, 1009, "message too large");
         return 0;
     }

@@ -85,7 +85,7 @@ describe('bad input', () => {
   });
 
   test('malformed, unknown and huge messages', async () => {
-    for (const text of ['{', '[]', '{"type":"dance"}', '{"type":"offer"}', `{"type":"offer","sdp":"${'x'.repeat(70000)}"}`, '['.repeat(5000)]) {
+    for (const text of ['{', '[]', '{"type":"dance"}', '{"type":"offer"}', `{"type":"offer","sdp":"${'x'.repeat(70000)}"}`, '['.repeat(5000), ' '.repeat(300000)]) {
       const { code, error } = await errorAfter(gateway, (ws) => ws.send(text));
       assert.equal(code, 4400, text.slice(0, 40));
       assert.equal(error.code, 'bad_message');
