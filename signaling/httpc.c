@@ -349,8 +349,10 @@ void httpc_close(struct httpc *client) {
     if (client->closing)
         return;
     client->closing = true;
-    while (client->transfers)
-        // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that finish takes it off this list.
-        finish(client->transfers, -ECANCELED, "cancelled");
+    struct transfer *next;
+    for (struct transfer *transfer = client->transfers; transfer; transfer = next) {
+        next = transfer->next; // a callback cannot add one any more
+        finish(transfer, -ECANCELED, "cancelled");
+    }
     uv_close((uv_handle_t *)&client->timer, on_timer_closed);
 }
