@@ -46,9 +46,10 @@ test('10 % loss and 60 ms jitter both ways: the agent gets a frame every 20 ms',
   await stopCall(page);
   await until(() => call.closed, 'the agent to be hung up', 5000);
   assertSteady(call, { bytes: 640, frameMs: 20 });
-  const used = relays.find((relay) => relay.counts.up > 150);
-  assert.ok(used, 'all media went through the relay');
-  assert.ok(used.counts.lost > 20 && used.counts.down > 50, JSON.stringify(used.counts));
+  // ICE may move from one relayed pair to another, so the media is what went through all of them together.
+  const through = (key) => relays.reduce((sum, relay) => sum + relay.counts[key], 0);
+  const counts = { up: through('up'), down: through('down'), lost: through('lost') };
+  assert.ok(counts.up > 100 && counts.down > 100 && counts.lost > 20, JSON.stringify(counts));
   const report = house.gateway.logs.findLast((l) => /^ended \(/.test(l.msg)).msg;
   assert.ok(Number(/\((\d+) lost/.exec(report)[1]) > 5, report);
   await noCalls(15000);
