@@ -76,8 +76,9 @@ const startMany = (page, count) => page.evaluate(async (n) => {
   window.microphone ??= await devices.getUserMedia({ audio: true });
   devices.getUserMedia = async () => window.microphone.clone();
   window.calls = Array.from({ length: n }, () => new window.IqraWidget({ ...window.call.options, transportType: 1 }));
-  const up = await Promise.all(window.calls.map((call) => call.start()));
-  return window.calls.filter((call, i) => !up[i]).map((call) => call.status);
+  const failures = [];
+  for (const call of window.calls) if (!(await call.start())) failures.push(call.status);
+  return failures;
 }, count);
 
 async function atOnce(pages, count) {
