@@ -25,6 +25,42 @@ struct conf_campaign {
     char *business_id;
     char *web_campaign_id;
     struct conf_strings allowed_region_ids;
+    int64_t weight; // share of freed slots while several campaigns have waiters
+};
+
+struct conf_number {
+    char *id;       // key in Businesses.*.Numbers: the X-Phone-Id of the trunk's URI
+    char *number;   // E.164
+    char *provider; // "SIP" is the one a trunk may call
+    char *route_id, *region_id;
+    char *campaign_id;                      // key in VoiceAiPlatform.Campaigns
+    struct conf_strings allowed_source_ips; // addresses and CIDR; none = any
+    char *override_sip_username;            // digest (RFC 3261 section 22); empty = none asked for
+    char *override_sip_password;            // secret
+    bool require_srtp;
+};
+
+struct conf_business {
+    char *id; // key in Businesses: the X-Business-Id, a whole number
+    bool active, admin;
+    int64_t max_concurrent_calls; // across nodes, 0 = unlimited
+    struct conf_number *numbers;
+    size_t number_count;
+};
+
+struct conf_server {
+    char *id;       // key in Regions.*.Servers: the media node's Gateway.NodeId
+    char *endpoint; // address or name that a trunk can reach
+    uint32_t sip_port;
+    bool enabled, development;
+};
+
+struct conf_region {
+    char *id; // key in Regions
+    bool enabled;
+    struct conf_strings fallback_region_ids; // asked in this order when the region has no server left
+    struct conf_server *servers;
+    size_t server_count;
 };
 
 struct conf_ice_server {
@@ -99,8 +135,24 @@ struct conf {
         char *turn_secret; // secret; mints time-limited TURN credentials (coturn's REST scheme)
     } webrtc;
     struct {
+        struct conf_strings proxy_listen, media_listen; // "udp:host:port", "tcp:", "tls:"; numeric hosts
+        char *tls_certificate, *tls_key, *tls_ca_file;
+        struct conf_ports rtp_ports;
+        struct conf_strings codecs; // PCMU, PCMA, G722, OPUS; best first
+        bool accept_direct;
+        int64_t dead_call_seconds;             // no RTP and no RTCP for so long ends a call, 0 = never
+        int64_t session_expires_seconds;       // RFC 4028
+        int64_t invites_per_second;            // of one source address, 0 = no limit
+        struct conf_strings trusted_sources;   // whose P-Asserted-Identity is believed: addresses and CIDR
+        struct conf_strings forwarded_headers; // "X-..." headers handed to the platform and the agent
+    } sip;
+    struct {
         int64_t max_length;
     } queue;
+    struct conf_business *businesses;
+    size_t business_count;
+    struct conf_region *regions;
+    size_t region_count;
     _Atomic unsigned holds; // beyond the first; see conf_hold
 };
 
