@@ -70,8 +70,10 @@ int redis_eval(struct redis *redis, struct redis_script *script, const struct re
                size_t key_count, const struct redis_arg *args, size_t arg_count, redis_fn *fn, void *arg);
 
 // Messages of a channel, on the second connection; subscribed again after an outage, in which messages are
-// lost: so they may only be hints. One subscriber a channel. 0, -EEXIST, -ENOMEM.
-int redis_subscribe(struct redis *redis, const char *channel,
+// lost: so they may only be hints. One subscriber a channel. `on_subscribed` (may be NULL): each time Redis has
+// said that messages will come, the first time and after each outage; so what was missed can be looked up now.
+// Both are called from the loop, never inside redis_subscribe. 0, -EEXIST, -ENOMEM.
+int redis_subscribe(struct redis *redis, const char *channel, void (*on_subscribed)(void *arg),
                     void (*on_message)(const char *message, size_t len, void *arg), void *arg);
 void redis_unsubscribe(struct redis *redis, const char *channel);
 
