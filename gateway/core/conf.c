@@ -28,10 +28,11 @@ static void free_collection(const struct conf_key *key, char *base) {
     free(elements);
 }
 
-static void free_strings(struct conf_strings *strings) {
+void conf_strings_clear(struct conf_strings *strings) {
     for (size_t i = 0; i < strings->count; i++)
         free(strings->items[i]);
     free(strings->items);
+    *strings = (struct conf_strings){0};
 }
 
 static void free_level(const char *schema, char *base) {
@@ -39,12 +40,10 @@ static void free_level(const char *schema, char *base) {
     while ((key = conf_key_next(schema, key))) {
         if (key->type == CONF_SECTION)
             free_level(key->path, base);
-        else if (key->flags & CONF_UNKEPT)
-            continue;
         else if (key->elements)
             free_collection(key, base);
         else if (key->type == CONF_STRINGS)
-            free_strings((struct conf_strings *)(void *)(base + key->offset));
+            conf_strings_clear((struct conf_strings *)(void *)(base + key->offset));
         else if (key->type == CONF_STRING)
             free(conf_pointer(base + key->offset));
     }

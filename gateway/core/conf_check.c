@@ -71,7 +71,8 @@ static void check_campaign(struct conf_reader *reader, const struct conf_campaig
 
 static void check_platform(struct conf_reader *reader, const struct conf *conf) {
     bool middleware = conf->gateway.roles & CONF_ROLE_MIDDLEWARE;
-    bool ask = middleware && !*conf->agent.url && !*conf->agent.builtin;
+    bool telephones = conf->gateway.roles & CONF_ROLE_MEDIA && conf->business_count;
+    bool ask = (middleware || telephones) && !*conf->agent.url && !*conf->agent.builtin;
     static const char cure[] = "or set Agent.Url or Agent.Builtin for a fixed agent";
     if (*conf->platform.base_url && !conf_is_url(conf->platform.base_url, web_schemes))
         conf_error(reader, "VoiceAiPlatform.BaseUrl", "found \"%.64s\", expected \"https://host/path/\"",
@@ -95,7 +96,7 @@ static void check_platform(struct conf_reader *reader, const struct conf *conf) 
                    conf->ip_api.base_url);
 }
 
-static void check_file(struct conf_reader *reader, const char *path, const char *file) {
+void conf_check_file(struct conf_reader *reader, const char *path, const char *file) {
     if (*file && !conf_is_readable(file))
         conf_error(reader, path, "cannot read \"%.128s\"; give a file this user may read", file);
 }
@@ -123,8 +124,8 @@ static void check_gateway(struct conf_reader *reader, const struct conf *conf) {
     if (key && !certificate)
         conf_error(reader, "Gateway.TlsCertificate",
                    "is missing while Gateway.TlsKey is set; set both or none");
-    check_file(reader, "Gateway.TlsCertificate", conf->gateway.tls_certificate);
-    check_file(reader, "Gateway.TlsKey", conf->gateway.tls_key);
+    conf_check_file(reader, "Gateway.TlsCertificate", conf->gateway.tls_certificate);
+    conf_check_file(reader, "Gateway.TlsKey", conf->gateway.tls_key);
     size_t secret_len = strlen(conf->gateway.session_token_secret);
     if (secret_len && secret_len < 16)
         conf_warn(reader, "Gateway.SessionTokenSecret",
@@ -176,7 +177,7 @@ static void check_agent(struct conf_reader *reader, const json_t *tree, struct c
     check_encoding(reader, tree, conf);
     for (size_t i = 0; i < conf->agent.header_count; i++)
         check_header(reader, &conf->agent.headers[i]);
-    check_file(reader, "Agent.CaFile", conf->agent.ca_file);
+    conf_check_file(reader, "Agent.CaFile", conf->agent.ca_file);
 }
 
 static bool is_ice_url(const char *url) {
@@ -219,4 +220,5 @@ void conf_check(struct conf_reader *reader, const json_t *tree, struct conf *con
     check_gateway(reader, conf);
     check_agent(reader, tree, conf);
     check_ice_servers(reader, conf);
+    conf_check_sip(reader, tree, conf);
 }

@@ -33,11 +33,10 @@ enum conf_type {
 enum conf_flag {
     CONF_SECRET = 1,    // masked in print and never repeated in messages
     CONF_RESTART = 2,   // a change is taken up by a restart only
-    CONF_UNKEPT = 4,    // known and checked here, kept by the module that needs it
-    CONF_NUMBER_OK = 8, // a string that may be written as a whole number (ids)
-    CONF_ONE_OK = 16,   // a list that may be written as one string
-    CONF_OPEN = 32,     // a section with further free names, whose values are strings
-    CONF_HAS_QUERY = 64 // an URL whose query and user part are masked in print
+    CONF_NUMBER_OK = 4, // a string that may be written as a whole number (ids)
+    CONF_ONE_OK = 8,    // a list that may be written as one string
+    CONF_OPEN = 16,     // a section with further free names, whose values are strings
+    CONF_HAS_QUERY = 32 // an URL whose query and user part are masked in print
 };
 
 // Where the elements of a map or list are kept.
@@ -53,7 +52,7 @@ struct conf_key {
     enum conf_type type;
     unsigned flags;           // enum conf_flag
     size_t offset;            // in struct conf, or in the element for keys under "*" or "[]"
-    const char *def;          // default as text; NULL: empty, 0, false
+    const char *def;          // default as text, of a list with commas; NULL: empty, 0, false
     int64_t min, max;         // of numbers
     const int64_t *allowed;   // numbers, 0-terminated, instead of a range
     const char *const *names; // of choices and roles, NULL-terminated
@@ -110,6 +109,9 @@ json_t *conf_tree(struct conf_reader *reader, const json_t *from);
 void conf_env(struct conf_reader *reader, json_t *tree, char *const *env);
 void conf_read(struct conf_reader *reader, const json_t *tree, struct conf *conf);
 void conf_check(struct conf_reader *reader, const json_t *tree, struct conf *conf);
+void conf_check_sip(struct conf_reader *reader, const json_t *tree, struct conf *conf); // a part of it
+void conf_check_file(struct conf_reader *reader, const char *path, const char *file);   // can be read
+void conf_strings_clear(struct conf_strings *strings);
 
 // Address forms, for conf_check.
 bool conf_is_listen(const char *text);                          // "host:port", "[v6]:port"

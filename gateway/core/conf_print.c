@@ -95,10 +95,8 @@ static json_t *value_json(const struct conf_key *key, const char *base, bool mas
 static json_t *level_json(const char *schema, const char *base, bool masked) {
     json_t *object = json_object();
     const struct conf_key *key = NULL;
-    while ((key = conf_key_next(schema, key))) {
-        if (!(key->flags & CONF_UNKEPT))
-            json_object_set_new(object, conf_key_leaf(key), value_json(key, base, masked));
-    }
+    while ((key = conf_key_next(schema, key)))
+        json_object_set_new(object, conf_key_leaf(key), value_json(key, base, masked));
     return object;
 }
 

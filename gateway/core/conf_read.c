@@ -116,7 +116,7 @@ static bool take_range(const json_t *value, struct conf_ports *out) {
     return true;
 }
 
-// False when the value is not what the key wants. `to` may be NULL for keys that are not kept.
+// False when the value is not what the key wants.
 static bool set_scalar(struct conf_reader *reader, const struct conf_key *key, const json_t *value,
                        char *to) {
     int64_t number = 0;
@@ -134,8 +134,8 @@ static bool set_scalar(struct conf_reader *reader, const struct conf_key *key, c
                  : key->type == CONF_CHOICE ? take_name(key, text, &index)
                  : key->type == CONF_RANGE  ? take_range(value, &ports)
                                             : take_number(key, value, &number);
-    if (!right || !to)
-        return right;
+    if (!right)
+        return false;
     if (key->type == CONF_STRING)
         set_pointer(to, copy_text(reader, text));
     else if (key->type == CONF_BOOL)
@@ -152,7 +152,7 @@ static bool set_scalar(struct conf_reader *reader, const struct conf_key *key, c
 }
 
 static void set_default(struct conf_reader *reader, const struct conf_key *key, char *to) {
-    if (!to || (!key->def && key->type != CONF_STRING))
+    if (!key->def && key->type != CONF_STRING)
         return;
     json_t *value = json_string(key->def ? key->def : "");
     if (!value || !set_scalar(reader, key, value, to))
@@ -188,8 +188,19 @@ static void read_roles(struct conf_reader *reader, const json_t *list, const str
     }
     if (list && !json_array_size(list))
         conf_error(reader, path, "found an empty list, expected at least one of middleware, proxy, media");
-    if (to)
-        *to = list ? roles : CONF_ROLE_MIDDLEWARE | CONF_ROLE_PROXY | CONF_ROLE_MEDIA;
+    *to = list ? roles : CONF_ROLE_MIDDLEWARE | CONF_ROLE_PROXY | CONF_ROLE_MEDIA;
+}
+
+// "a,b" of the table into a list.
+static json_t *default_strings(const struct conf_key *key) {
+    json_t *list = json_array();
+    struct span rest = span_str(key->def ? key->def : ""), item;
+    while (list && rest.len) {
+        if (!span_until(&rest, ',', &item))
+            span_take(&rest, rest.len, &item);
+        json_array_append_new(list, json_stringn((const char *)item.ptr, item.len));
+    }
+    return list;
 }
 
 static void read_strings(struct conf_reader *reader, const json_t *list, struct conf_strings *to) {
@@ -206,16 +217,22 @@ static void read_strings(struct conf_reader *reader, const json_t *list, struct 
     }
 }
 
+static void read_list(struct conf_reader *reader, const struct conf_key *key, const json_t *list,
+                      struct conf_strings *to) {
+    json_t *made = list ? NULL : default_strings(key);
+    reader->no_memory |= !list && !made;
+    read_strings(reader, list ? list : made, to);
+    json_decref(made);
+}
+
 static void read_element(struct conf_reader *reader, const struct conf_key *key, const json_t *value,
                          const char *name, const char *path, char *element) {
     char child[CONF_PATH_MAX], schema[CONF_PATH_MAX];
     conf_join(child, path, name);
-    if (element && key->type != CONF_LIST)
+    if (key->type != CONF_LIST)
         set_pointer(element + key->elements->name_offset, copy_text(reader, name));
     if (key->type == CONF_STRING_MAP) {
         const char *text = json_string_value(value);
-        if (!element)
-            return;
         set_pointer(element + key->elements->value_offset, copy_text(reader, text ? text : ""));
         return;
     }
@@ -226,31 +243,28 @@ static void read_element(struct conf_reader *reader, const struct conf_key *key,
 static void read_collection(struct conf_reader *reader, const struct conf_key *key, const json_t *value,
                             const char *path, char *base) {
     size_t count = json_is_array(value) ? json_array_size(value) : json_object_size(value);
-    char *elements = NULL;
-    if (base && key->elements) {
-        elements = calloc(count + 1, key->elements->size);
-        set_pointer(base + key->offset, elements);
-        *(size_t *)(void *)(base + key->elements->count_offset) = elements ? count : 0;
-        reader->no_memory |= !elements;
-    }
+    char *elements = calloc(count + 1, key->elements->size);
+    set_pointer(base + key->offset, elements);
+    *(size_t *)(void *)(base + key->elements->count_offset) = elements ? count : 0;
+    reader->no_memory |= !elements;
     if (reader->no_memory)
         return;
-    size_t index = 0, size = elements ? key->elements->size : 0;
+    size_t index = 0, size = key->elements->size;
     const char *name;
     json_t *item;
     char number[24];
     json_object_foreach((json_t *)value, name, item) {
-        read_element(reader, key, item, name, path, elements ? elements + index++ * size : NULL);
+        read_element(reader, key, item, name, path, elements + index++ * size);
     }
     json_array_foreach(value, index, item) {
         snprintf(number, sizeof number, "%zu", index);
-        read_element(reader, key, item, number, path, elements ? elements + index * size : NULL);
+        read_element(reader, key, item, number, path, elements + index * size);
     }
 }
 
 static void read_key(struct conf_reader *reader, const struct conf_key *key, const json_t *value,
                      const char *path, char *base) {
-    char *to = base && !(key->flags & CONF_UNKEPT) ? base + key->offset : NULL;
+    char *to = base + key->offset;
     switch (key->type) {
     case CONF_SECTION:
         read_level(reader, value, key->path, path, base);
@@ -258,11 +272,10 @@ static void read_key(struct conf_reader *reader, const struct conf_key *key, con
     case CONF_MAP:
     case CONF_STRING_MAP:
     case CONF_LIST:
-        read_collection(reader, key, value, path, to ? base : NULL);
+        read_collection(reader, key, value, path, base);
         break;
     case CONF_STRINGS:
-        if (to)
-            read_strings(reader, value, (struct conf_strings *)(void *)to);
+        read_list(reader, key, value, (struct conf_strings *)(void *)to);
         break;
     case CONF_ROLES:
         read_roles(reader, value, key, path, (unsigned *)(void *)to);

@@ -8,6 +8,10 @@
 #define AT(field) offsetof(struct conf, field)
 #define CAMPAIGN(field) offsetof(struct conf_campaign, field)
 #define ICE(field) offsetof(struct conf_ice_server, field)
+#define BUSINESS(field) offsetof(struct conf_business, field)
+#define NUMBER(field) offsetof(struct conf_number, field)
+#define REGION(field) offsetof(struct conf_region, field)
+#define SERVER(field) offsetof(struct conf_server, field)
 
 static const struct conf_elements campaigns = {.count_offset = AT(platform.campaign_count),
                                                .size = sizeof(struct conf_campaign),
@@ -18,6 +22,14 @@ static const struct conf_elements headers = {.count_offset = AT(agent.header_cou
                                              .value_offset = offsetof(struct conf_header, value)};
 static const struct conf_elements ice_servers = {.count_offset = AT(webrtc.ice_server_count),
                                                  .size = sizeof(struct conf_ice_server)};
+static const struct conf_elements businesses = {
+    .count_offset = AT(business_count), .size = sizeof(struct conf_business), .name_offset = BUSINESS(id)};
+static const struct conf_elements numbers = {
+    .count_offset = BUSINESS(number_count), .size = sizeof(struct conf_number), .name_offset = NUMBER(id)};
+static const struct conf_elements regions = {
+    .count_offset = AT(region_count), .size = sizeof(struct conf_region), .name_offset = REGION(id)};
+static const struct conf_elements servers = {
+    .count_offset = REGION(server_count), .size = sizeof(struct conf_server), .name_offset = SERVER(id)};
 static const char *const role_names[] = {"middleware", "proxy", "media", NULL};
 static const char *const encoding_names[] = {"PCM", "MULAW", "ALAW", "G722", "OPUS", NULL};
 static const int64_t rates[] = {8000, 16000, 24000, 48000, 0};
@@ -53,6 +65,8 @@ const struct conf_key conf_keys[] = {
      .help = "The platform's web campaign"},
     {"VoiceAiPlatform.Campaigns.*.AllowedRegionIds", CONF_STRINGS, 0, CAMPAIGN(allowed_region_ids),
      .help = "Regions a page may ask for"},
+    {"VoiceAiPlatform.Campaigns.*.Weight", CONF_INT, 0, CAMPAIGN(weight), "1", .min = 1, .max = 1000,
+     .help = "Share of freed places while several campaigns have waiters"},
 
     {"IpApi", CONF_SECTION, .help = "Reputation of addresses (ipapi.is)"},
     {"IpApi.ApiKey", CONF_STRING, CONF_SECRET, AT(ip_api.api_key), .help = "Its key"},
@@ -131,37 +145,69 @@ const struct conf_key conf_keys[] = {
     {"WebRtc.TurnSecret", CONF_STRING, CONF_SECRET, AT(webrtc.turn_secret),
      .help = "Shared with coturn; mints credentials"},
 
-    {"Sip", CONF_SECTION, CONF_UNKEPT, .help = "Telephones"},
-    {"Sip.ProxyListen", CONF_STRINGS, CONF_UNKEPT, .help = "udp:host:port, tcp:, tls:"},
-    {"Sip.MediaListen", CONF_STRINGS, CONF_UNKEPT, .help = "udp:host:port, tcp:, tls:"},
-    {"Sip.TlsCertificate", CONF_STRING, CONF_UNKEPT, .help = "PEM chain"},
-    {"Sip.TlsKey", CONF_STRING, CONF_UNKEPT, .help = "PEM key"},
-    {"Sip.RtpPorts", CONF_RANGE, CONF_UNKEPT, .help = "min-max"},
-    {"Sip.Codecs", CONF_STRINGS, CONF_UNKEPT, .help = "PCMU, PCMA, G722, OPUS"},
-    {"Sip.AcceptDirect", CONF_BOOL, CONF_UNKEPT, .help = "Take calls no proxy announced"},
+    {"Sip", CONF_SECTION, .help = "Telephones"},
+    {"Sip.ProxyListen", CONF_STRINGS, CONF_RESTART, AT(sip.proxy_listen), "udp:0.0.0.0:5060,tcp:0.0.0.0:5060",
+     .help = "Where trunks call: udp:, tcp: or tls: and address:port; without Businesses nothing by default"},
+    {"Sip.MediaListen", CONF_STRINGS, CONF_RESTART, AT(sip.media_listen), "udp:0.0.0.0:5070,tcp:0.0.0.0:5070",
+     .help = "Where redirected calls come; as ProxyListen"},
+    {"Sip.TlsCertificate", CONF_STRING, CONF_RESTART, AT(sip.tls_certificate), .help = "PEM chain"},
+    {"Sip.TlsKey", CONF_STRING, CONF_RESTART, AT(sip.tls_key), .help = "PEM key"},
+    {"Sip.TlsCaFile", CONF_STRING, CONF_RESTART, AT(sip.tls_ca_file),
+     .help = "PEM authorities: with it, a tls: peer must show a certificate of theirs"},
+    {"Sip.RtpPorts", CONF_RANGE, CONF_RESTART, AT(sip.rtp_ports), "10000-19999", .help = "min-max"},
+    {"Sip.Codecs", CONF_STRINGS, 0, AT(sip.codecs), "PCMU,PCMA,G722,OPUS",
+     .help = "PCMU, PCMA, G722, OPUS; best first"},
+    {"Sip.AcceptDirect", CONF_BOOL, 0, AT(sip.accept_direct), .help = "Take calls no proxy announced"},
+    {"Sip.DeadCallSeconds", CONF_INT, 0, AT(sip.dead_call_seconds), "30", .max = 86400,
+     .help = "A call without RTP and RTCP for so long ends, except on hold; 0 = never"},
+    {"Sip.SessionExpiresSeconds", CONF_INT, 0, AT(sip.session_expires_seconds), "1800", .min = 90,
+     .max = 86400, .help = "Session timer (RFC 4028)"},
+    {"Sip.InvitesPerSecond", CONF_INT, 0, AT(sip.invites_per_second), "50", .max = A_MILLION,
+     .help = "New calls a second of one source address, 0 = no limit"},
+    {"Sip.TrustedSources", CONF_STRINGS, 0, AT(sip.trusted_sources),
+     .help = "Addresses and networks whose P-Asserted-Identity names the caller"},
+    {"Sip.ForwardedHeaders", CONF_STRINGS, 0, AT(sip.forwarded_headers),
+     .help = "X- headers of the INVITE handed to the platform"},
 
     {"Queue", CONF_SECTION, .help = "Waiting sessions"},
     {"Queue.MaxLength", CONF_INT, 0, AT(queue.max_length), "1000", .max = A_MILLION, .help = "Sessions"},
 
-    {"Businesses", CONF_MAP, CONF_UNKEPT, .help = "Owners of numbers, by id"},
-    {"Businesses.*.Active", CONF_BOOL, CONF_UNKEPT, .help = "Takes calls"},
-    {"Businesses.*.Admin", CONF_BOOL, CONF_UNKEPT, .help = "May use development servers"},
-    {"Businesses.*.MaxConcurrentCalls", CONF_INT, CONF_UNKEPT, .max = A_MILLION, .help = "Calls at once"},
-    {"Businesses.*.Numbers", CONF_MAP, CONF_UNKEPT, .help = "Its numbers, by id"},
-    {"Businesses.*.Numbers.*.Number", CONF_STRING, CONF_UNKEPT, .help = "E.164"},
-    {"Businesses.*.Numbers.*.Provider", CONF_STRING, CONF_UNKEPT, .help = "SIP"},
-    {"Businesses.*.Numbers.*.RouteId", CONF_STRING, CONF_UNKEPT | CONF_NUMBER_OK, .help = "Route"},
-    {"Businesses.*.Numbers.*.RegionId", CONF_STRING, CONF_UNKEPT, .help = "Region"},
-    {"Businesses.*.Numbers.*.CampaignId", CONF_STRING, CONF_UNKEPT | CONF_NUMBER_OK, .help = "Campaign"},
-    {"Businesses.*.Numbers.*.AllowedSourceIps", CONF_STRINGS, CONF_UNKEPT, .help = "Addresses and networks"},
+    {"Businesses", CONF_MAP, 0, AT(businesses), .elements = &businesses, .help = "Owners of numbers, by id"},
+    {"Businesses.*.Active", CONF_BOOL, 0, BUSINESS(active), "true", .help = "Takes calls"},
+    {"Businesses.*.Admin", CONF_BOOL, 0, BUSINESS(admin), .help = "May use development servers"},
+    {"Businesses.*.MaxConcurrentCalls", CONF_INT, 0, BUSINESS(max_concurrent_calls), .max = A_MILLION,
+     .help = "Calls at once on all nodes, 0 = no limit"},
+    {"Businesses.*.Numbers", CONF_MAP, 0, BUSINESS(numbers), .elements = &numbers,
+     .help = "Its numbers, by id"},
+    {"Businesses.*.Numbers.*.Number", CONF_STRING, CONF_NUMBER_OK, NUMBER(number),
+     .help = "As dialled, E.164"},
+    {"Businesses.*.Numbers.*.Provider", CONF_STRING, 0, NUMBER(provider), "SIP",
+     .help = "SIP for those a trunk may call"},
+    {"Businesses.*.Numbers.*.RouteId", CONF_STRING, CONF_NUMBER_OK, NUMBER(route_id),
+     .help = "The platform's route"},
+    {"Businesses.*.Numbers.*.RegionId", CONF_STRING, 0, NUMBER(region_id), .help = "Whose servers it uses"},
+    {"Businesses.*.Numbers.*.CampaignId", CONF_STRING, CONF_NUMBER_OK, NUMBER(campaign_id),
+     .help = "Of VoiceAiPlatform.Campaigns"},
+    {"Businesses.*.Numbers.*.AllowedSourceIps", CONF_STRINGS, 0, NUMBER(allowed_source_ips),
+     .help = "Addresses and networks that may call it; none = any"},
+    {"Businesses.*.Numbers.*.OverrideSipUsername", CONF_STRING, 0, NUMBER(override_sip_username),
+     .help = "Digest login its trunk must give; empty = none"},
+    {"Businesses.*.Numbers.*.OverrideSipPassword", CONF_STRING, CONF_SECRET, NUMBER(override_sip_password),
+     .help = "Its password"},
+    {"Businesses.*.Numbers.*.RequireSrtp", CONF_BOOL, 0, NUMBER(require_srtp), .help = "Refuse plain RTP"},
 
-    {"Regions", CONF_MAP, CONF_UNKEPT, .help = "Regions and their servers, by id"},
-    {"Regions.*.Enabled", CONF_BOOL, CONF_UNKEPT, .help = "Takes calls"},
-    {"Regions.*.Servers", CONF_MAP, CONF_UNKEPT, .help = "Its servers, by id"},
-    {"Regions.*.Servers.*.Endpoint", CONF_STRING, CONF_UNKEPT, .help = "Address"},
-    {"Regions.*.Servers.*.SipPort", CONF_INT, CONF_UNKEPT, .min = 1, .max = PORT_MAX, .help = "Port"},
-    {"Regions.*.Servers.*.Enabled", CONF_BOOL, CONF_UNKEPT, .help = "Takes calls"},
-    {"Regions.*.Servers.*.Development", CONF_BOOL, CONF_UNKEPT, .help = "For admins only"},
+    {"Regions", CONF_MAP, 0, AT(regions), .elements = &regions, .help = "Regions and their servers, by id"},
+    {"Regions.*.Enabled", CONF_BOOL, 0, REGION(enabled), "true", .help = "Takes calls"},
+    {"Regions.*.FallbackRegionIds", CONF_STRINGS, 0, REGION(fallback_region_ids),
+     .help = "Asked in this order when it has no server left"},
+    {"Regions.*.Servers", CONF_MAP, 0, REGION(servers), .elements = &servers,
+     .help = "Its servers, by Gateway.NodeId; a node that announces itself needs no entry"},
+    {"Regions.*.Servers.*.Endpoint", CONF_STRING, 0, SERVER(endpoint),
+     .help = "Address or name that trunks reach"},
+    {"Regions.*.Servers.*.SipPort", CONF_U32, 0, SERVER(sip_port), "5070", .min = 1, .max = PORT_MAX,
+     .help = "Port"},
+    {"Regions.*.Servers.*.Enabled", CONF_BOOL, 0, SERVER(enabled), "true", .help = "Takes calls"},
+    {"Regions.*.Servers.*.Development", CONF_BOOL, 0, SERVER(development), .help = "For admins only"},
 };
 const size_t conf_key_count = sizeof conf_keys / sizeof conf_keys[0];
 

@@ -252,8 +252,9 @@ static void unknown_keys_warn_with_the_nearest(void **state) {
     one_warning("{" ECHO
                 "\"VoiceAiPlatform\":{\"Campaigns\":{\"c\":{\"AllowedRegionIds\":[\"r\"],\"BusinesId\":1}}}}",
                 "did you mean VoiceAiPlatform.Campaigns.c.BusinessId?");
-    one_warning("{" ECHO CAMPAIGNS ",\"Businesses\":{\"1\":{\"Numbers\":{\"a\":{\"Nummer\":\"+1\"}}}}}",
-                "did you mean Businesses.1.Numbers.a.Number?");
+    one_warning("{" ECHO CAMPAIGNS ",\"Businesses\":{\"1\":{\"Numbers\":{\"a\":{\"Number\":\"+1\","
+                "\"RouteId\":\"r\",\"RegionId\":\"e\",\"RegonId\":\"\"}}}},\"Regions\":{\"e\":{}}}",
+                "did you mean Businesses.1.Numbers.a.RegionId?");
     one_warning("{" ECHO CAMPAIGNS ",\"Sip\":{\"Codec\":[]}}", "did you mean Sip.Codecs?");
     one_warning("{" ECHO CAMPAIGNS ",\"a\\u0001\\n\":1}", "a??: unknown key");
 }
