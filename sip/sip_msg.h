@@ -4,10 +4,15 @@
 //
 //   proxy      SIP_ROUTE ->        ctl: duplicate? limit, queue entry, servers    -> SIP_ROUTED -> 302 or failure
 //   listener   SIP_INVITE ->       ctl: claims, platform, worker, agent
+//                                  <- SIP_CHALLENGE        when the number has a login: before anything is claimed
+//              SIP_AUTHORIZED ->   the login was good: go on. Else the 401 goes out and SIP_OVER comes; the
+//                                  caller's next try is a new SIP_INVITE, which is challenged again
 //                                  <- SIP_PROGRESS (180)   <- SIP_ACCEPT (200) or SIP_REJECT
-//              SIP_ANSWER ->       the peer's answer to our offer (it sent none), from ACK or PRACK
-//              SIP_CONFIRMED ->    the ACK came
-//              SIP_OFFER ->        re-INVITE or UPDATE;    <- SIP_ACCEPT or SIP_REJECT for that offer
+//              SIP_ANSWER ->       the peer's answer to our offer, when its INVITE had none; or a changed answer
+//                                  to our last SDP, which a session refresh of ours by re-INVITE had sent again
+//              SIP_CONFIRMED ->    the ACK of the first 200 came
+//              SIP_OFFER ->        re-INVITE or UPDATE;    <- SIP_ACCEPT or SIP_REJECT for that offer, always one of
+//                                  them. The next SIP_OFFER comes only after that
 //              SIP_DTMF ->         INFO
 //              SIP_OVER ->         BYE, CANCEL, timers, failure: once, last; also after SIP_BYE
 //                                  <- SIP_BYE              we hang up (487 or the status before the 200)
@@ -21,17 +26,19 @@ enum sip_mail {
     SIP_ROUTE = 2000, // struct sip_route_ask
     SIP_ROUTE_GONE,   // the INVITE was cancelled before its verdict: give back what was taken
     SIP_INVITE,       // struct sip_invite
-    SIP_OFFER,        // struct sip_text: SDP, "" when the re-INVITE has none (we offer)
-    SIP_ANSWER,       // struct sip_text: SDP
+    SIP_AUTHORIZED,
+    SIP_OFFER,  // struct sip_text: SDP, "" when the re-INVITE has none (we offer)
+    SIP_ANSWER, // struct sip_text: SDP
     SIP_CONFIRMED,
     SIP_DTMF, // struct sip_text: one digit
     SIP_OVER, // struct sip_text: code (enum sip_over) and the reason for a person
     // ctl -> SIP thread
-    SIP_ROUTED,   // struct sip_verdict
-    SIP_PROGRESS, // 180
-    SIP_ACCEPT,   // struct sip_text: SDP for the 200
-    SIP_REJECT,   // struct sip_text: code is the status, text the reason phrase
-    SIP_BYE,      // struct sip_text: code is the Q.850 cause (0 = 16), text the reason for the Reason header
+    SIP_ROUTED,    // struct sip_verdict
+    SIP_CHALLENGE, // struct sip_login
+    SIP_PROGRESS,  // 180. struct sip_text: the session's id, for the log lines of this call; may be NULL
+    SIP_ACCEPT,    // struct sip_text: SDP for the 200
+    SIP_REJECT,    // struct sip_text: code is the status, text the reason phrase
+    SIP_BYE,       // struct sip_text: code is the Q.850 cause (0 = 16), text the reason for the Reason header
 };
 
 enum sip_over {
@@ -40,6 +47,7 @@ enum sip_over {
     SIP_OVER_NO_ACK,    // our 200 was never acknowledged
     SIP_OVER_EXPIRED,   // the session timer ran out (RFC 4028)
     SIP_OVER_TRANSPORT, // the connection or a transaction failed
+    SIP_OVER_LOGIN,     // challenged: no login, or a wrong one
     SIP_OVER_OURS,      // after SIP_BYE or SIP_REJECT
 };
 
@@ -49,6 +57,11 @@ struct sip_text {
     unsigned code;
     unsigned retry_after_s; // of a SIP_REJECT, 0 = no header
     char *text;             // owned; NULL for none
+};
+
+// What callers of a number must know (RFC 3261 section 22).
+struct sip_login {
+    char username[128], password[128]; // never logged
 };
 
 struct sip_header {
@@ -101,6 +114,7 @@ struct sip_invite {
 
 // Free what a mail holds; each fits mail.free_data.
 void sip_text_free(void *text);
+void sip_login_free(void *login); // wipes it
 void sip_route_ask_free(void *ask);
 void sip_invite_free(void *invite);
 struct sip_text *sip_text_new(unsigned code, const char *text); // copies; NULL when memory is out
