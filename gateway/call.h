@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call: one leg and one agent, bridged. Lives on one worker, from CALL_OPEN to SESSION_GONE.
+// One call: one leg (a browser or a SIP trunk) and one agent, bridged. Lives on one worker, from CALL_OPEN to SESSION_GONE.
 //
 //   CALL_OPEN -> waiting -(good offer)-> connecting -(leg up)-> up -> ending -(both sides closed)-> gone
 //
-// Whoever ends first ends the other: browser hang-up closes the agent with 1000, an agent that closes or dies
-// closes the peer.
+// Whoever ends first ends the other: a hang-up closes the agent with 1000, an agent that closes or dies
+// closes the leg.
 #ifndef IQ_GATEWAY_CALL_H
 #define IQ_GATEWAY_CALL_H
 

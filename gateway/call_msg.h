@@ -19,22 +19,34 @@ enum call_mail {
     SESSION_ANSWER,    // text: SDP
     SESSION_CANDIDATE, // as CALL_CANDIDATE
     SESSION_REFUSED,   // mid: error code, text: message. An offer was refused; the call goes on as it was
-    SESSION_ENDED, // close_code (0 = hang-up), mid: error code, text: message. The call is over; say so to
-                   // the browser
-    SESSION_GONE,  // the worker holds nothing of the call any more; the slot may be used again
+    SESSION_ENDED,     // cause, mid: error code, text: message. The call is over; say so to the far side
+    SESSION_GONE,      // the worker holds nothing of the call any more; the slot may be used again
+};
+
+// Why a call is over, as far as its far side must know. The code and the message say it to people.
+enum call_cause {
+    CALL_HUNG_UP,   // by either end or the operator: nothing went wrong
+    CALL_BAD_OFFER, // bad_sdp, no_audio, no_common_codec
+    CALL_TIMEOUT,   // connect_timeout
+    CALL_NO_AGENT,  // agent_unavailable, agent_lost
+    CALL_NO_MEDIA,  // media_failed, media_lost, signalling_lost
+    CALL_INTERNAL,  // internal
 };
 
 struct call_msg {
     char *text, *mid, *ufrag; // owned, may be NULL
     int mline_index;
-    unsigned close_code;
+    enum call_cause cause;
 };
 
 // Copies the strings; NULL when memory is out.
 struct call_msg *call_msg_new(const char *text, const char *mid, const char *ufrag);
 void call_msg_free(void *msg);
 
+enum call_kind { CALL_BROWSER };
+
 struct call_open {
+    enum call_kind kind; // of the far side
     char session_id[128];
     char *agent_url; // owned
     struct agent_format format;

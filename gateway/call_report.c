@@ -9,7 +9,7 @@
 void call_report(const char *call_id, const struct leg *leg, const struct bridge *bridge, uint64_t began_us,
                  uint64_t up_us, const char *code, const char *message) {
     uint64_t now_us = ticker_now_us();
-    if (!leg || !bridge || !up_us) {
+    if (!bridge || !up_us) {
         log_info(call_id, "call", "ended (%s) before media was up, after %" PRIu64 " ms: %s", code,
                  (now_us - began_us) / 1000, message);
         return;

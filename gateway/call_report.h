@@ -7,7 +7,7 @@
 #include "gateway/bridge.h"
 #include "media/leg.h"
 
-// `leg` and `bridge` may be NULL when the call never came so far.
+// `bridge` may be NULL when the call never came so far.
 void call_report(const char *call_id, const struct leg *leg, const struct bridge *bridge, uint64_t began_us,
                  uint64_t up_us, const char *code, const char *message);
 

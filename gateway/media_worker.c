@@ -57,7 +57,7 @@ static void open_call(struct media_worker *worker, uint64_t handle, const struct
     log_error(open->session_id, "worker", "the call cannot be made (%s)", err_name(err));
     struct call_msg *msg = call_msg_new("The gateway could not make the call.", "internal", NULL);
     if (msg)
-        msg->close_code = 4500;
+        msg->cause = CALL_INTERNAL;
     post_to_ctl(SESSION_ENDED, handle, msg, worker);
     post_to_ctl(SESSION_GONE, handle, NULL, worker);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   sessions_admit -> ADMITTED -(socket with its token)-> LIVE -(SESSION_ENDED)-> OVER -(SESSION_GONE)-> freed
-//                        |                                |  ^
-//                        +-(5 minutes)-> freed            +--+ socket drops, is resumed with a fresh token
+//                        |               sessions_open ---^ |  ^
+//                        +-(5 minutes)-> freed              +--+ socket drops, is resumed with a fresh token
 #include "gateway/sessions_impl.h"
 
 #include "gateway/core/err.h"
@@ -15,11 +15,7 @@
 #include <strings.h>
 #include <time.h>
 
-enum {
-    SWEEP_MS = 1000,
-    // A socket gets a new URL to come back with while the last one is still good for a minute.
-    REFRESH_S = AUTH_TOKEN_SECONDS - 60,
-};
+enum { SWEEP_MS = 1000 };
 
 int64_t sessions_now_s(void) {
     struct timespec now;
@@ -34,14 +30,16 @@ struct session *sessions_find(const struct sessions *sessions, const char *id) {
     return handle ? slot_get(sessions->slots, (uint64_t)json_integer_value(handle)) : NULL;
 }
 
-void session_free(struct sessions *sessions, struct session *session) {
+void session_free(struct session *session) {
+    struct sessions *sessions = session->sessions;
     json_object_del(sessions->by_id, session->id);
     slot_take(sessions->slots, session->handle);
-    free(session->agent_url);
+    free(session->browser.agent_url);
     free(session);
 }
 
-static int sessions_insert(struct sessions *sessions, struct session *session) {
+int sessions_insert(struct sessions *sessions, struct session *session) {
+    session->sessions = sessions;
     int err = slot_put(sessions->slots, session, &session->handle);
     if (err)
         return err;
@@ -51,117 +49,128 @@ static int sessions_insert(struct sessions *sessions, struct session *session) {
     return -ENOMEM;
 }
 
-// ---- admission
+// ---- to the workers and from them
 
-// What comes before the path: Gateway.PublicUrl, or the address the request was sent to.
-static int session_base_url(const struct sessions *sessions, const struct session *session, char *out,
-                            size_t size) {
-    const char *public_url = sessions->public_url;
-    bool http = strncasecmp(public_url, "http", 4) == 0;
-    int wrote;
-    if (http) // http(s)://… is taken as ws(s)://…: only the scheme's first letters differ
-        wrote = snprintf(out, size, "ws%s", public_url + 4);
-    else if (public_url[0])
-        wrote = snprintf(out, size, "%s", public_url);
-    else
-        wrote = snprintf(out, size, "%s://%s", session->origin.secure ? "wss" : "ws", session->origin.host);
-    if (wrote < 0 || (size_t)wrote >= size)
-        return -ENOBUFS;
-    while (wrote && out[wrote - 1] == '/')
-        out[--wrote] = '\0';
+static size_t least_loaded_worker(const struct sessions *sessions) {
+    size_t best = 0;
+    for (size_t i = 1; i < sessions->config.worker_count; i++) {
+        if (sessions->worker_calls[i] < sessions->worker_calls[best])
+            best = i;
+    }
+    return best;
+}
+
+int session_go_live(struct session *session, struct call_open *open) {
+    struct sessions *sessions = session->sessions;
+    memcpy(open->session_id, session->id, sizeof open->session_id);
+    session->worker = least_loaded_worker(sessions);
+    int err = media_worker_open(sessions->config.workers[session->worker], session->handle, open);
+    if (err)
+        return err;
+    session->state = SESSION_LIVE;
+    session->live_s = sessions_now_s();
+    sessions->worker_calls[session->worker]++;
+    sessions->live++;
     return 0;
 }
 
-int session_url(struct sessions *sessions, const struct session *session, char *out, size_t size) {
-    char token[AUTH_TOKEN_MAX];
-    int err = auth_mint(sessions->config.auth, session->id, session->client_id, (int64_t)time(NULL), token,
-                        sizeof token);
+void session_to_worker(struct session *session, enum call_mail type, struct call_msg *msg) {
+    struct media_worker *worker = session->sessions->config.workers[session->worker];
+    int err = media_worker_post(worker, type, session->handle, msg);
     if (err)
-        return err;
-    char base[512];
-    err = session_base_url(sessions, session, base, sizeof base);
-    if (err)
-        return err;
-    int wrote =
-        snprintf(out, size, "%s/ws/session/%s/webrtc/%s/%s", base, session->id, session->client_id, token);
-    return wrote > 0 && (size_t)wrote < size ? 0 : -ENOBUFS;
+        log_error(session->id, "session", "the worker takes no mail (%s)", err_name(err));
 }
 
-static bool is_loopback(const char *address) {
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+void session_hang_up(struct session *session, const char *reason) {
+    if (session->state != SESSION_LIVE || session->hung_up)
+        return;
+    session->hung_up = true;
+    session_to_worker(session, CALL_HANGUP, call_msg_new(reason, NULL, NULL));
 }
 
-static int session_new(struct session **out, const struct api_session *from,
-                       const struct http_request_origin *origin) {
-    struct session *session = calloc(1, sizeof *session);
+static void session_over(struct session *session, const struct call_msg *msg) {
+    if (session->state != SESSION_LIVE)
+        return;
+    struct sessions *sessions = session->sessions;
+    session->state = SESSION_OVER;
+    sessions->worker_calls[session->worker]--;
+    sessions->live--;
+    session->side->on_over(msg, session->side_arg);
+}
+
+static void session_gone(struct session *session) {
+    struct sessions *sessions = session->sessions;
+    session_over(session, NULL);
+    session_free(session);
+    if (sessions->draining && !sessions->live)
+        sessions->config.on_idle(sessions->config.arg);
+}
+
+void sessions_mail(struct sessions *sessions, struct mail *mail) {
+    struct session *session = slot_get(sessions->slots, mail->to);
     if (!session)
-        return -ENOMEM;
-    session->agent_url = strdup(from->agent_url);
-    bool fits =
-        strlen(from->session_id) < sizeof session->id && strlen(from->client_id) < sizeof session->client_id;
-    if (!session->agent_url || !fits) {
-        free(session->agent_url);
-        free(session);
-        return fits ? -ENOMEM : -ENAMETOOLONG;
-    }
-    snprintf(session->id, sizeof session->id, "%s", from->session_id);
-    snprintf(session->client_id, sizeof session->client_id, "%s", from->client_id);
-    session->format = (struct agent_format){from->encoding, from->sample_rate_hz, from->frame_ms};
-    session->same_host = is_loopback(from->client_address);
-    session->origin = *origin;
-    session->admitted_s = sessions_now_s();
-    *out = session;
-    return 0;
+        return;
+    if (mail->type == SESSION_ENDED)
+        session_over(session, mail->data);
+    else if (mail->type == SESSION_GONE)
+        session_gone(session);
+    else if (session->state == SESSION_LIVE)
+        session->side->on_mail((enum call_mail)mail->type, mail->data, session->side_arg);
 }
 
-int sessions_admit(struct sessions *sessions, const struct api_session *from,
-                   const struct http_request_origin *origin, char *url, size_t url_size) {
-    if (sessions->draining)
-        return -EBUSY;
-    if (sessions_find(sessions, from->session_id))
-        return -EEXIST;
-    struct session *session = NULL;
-    int err = session_new(&session, from, origin);
+// ---- sessions whose far side is there already
+
+int sessions_open(struct sessions *sessions, struct call_open *open, const struct session_side *side,
+                  void *side_arg, uint64_t *handle) {
+    int err = sessions->draining ? -EBUSY : sessions_find(sessions, open->session_id) ? -EEXIST : 0;
+    struct session *session = err ? NULL : calloc(1, sizeof *session);
+    if (!err)
+        err = session ? 0 : -ENOMEM;
     if (err)
-        return err;
+        goto out;
+    session->side = side;
+    session->side_arg = side_arg;
+    memcpy(session->id, open->session_id, sizeof session->id);
     err = sessions_insert(sessions, session);
+    if (err)
+        goto out;
+    err = session_go_live(session, open);
     if (err) {
-        free(session->agent_url);
-        free(session);
+        session_free(session);
         return err;
     }
-    err = session_url(sessions, session, url, url_size);
-    if (err) {
-        session_free(sessions, session);
-        return err;
-    }
-    metric_add(METRIC_SESSIONS_PENDING, 1);
-    log_info(session->id, "session", "admitted for client %s", from->client_address);
+    *handle = session->handle;
     return 0;
+
+out:
+    free(session);
+    call_open_free(open);
+    return err;
 }
 
-struct sweep {
-    struct sessions *sessions;
-    int64_t now_s;
-};
+void sessions_post(struct sessions *sessions, uint64_t handle, enum call_mail type, struct call_msg *msg) {
+    struct session *session = slot_get(sessions->slots, handle);
+    if (session && session->state == SESSION_LIVE)
+        session_to_worker(session, type, msg);
+    else
+        call_msg_free(msg);
+}
+
+uint32_t sessions_room(const struct sessions *sessions) {
+    return sessions->config.capacity - slot_count(sessions->slots);
+}
+
+// ---- the sweep
 
 static void sweep_one(uint64_t handle, void *object, void *arg) {
     (void)handle;
-    const struct sweep *sweep = arg;
-    struct sessions *sessions = sweep->sessions;
-    struct session *session = object;
-    if (session->state == SESSION_LIVE && session->attachment &&
-        sweep->now_s - session->greeted_s >= REFRESH_S)
-        session_greet(sessions, session);
-    if (session->state != SESSION_ADMITTED || sweep->now_s - session->admitted_s <= AUTH_TOKEN_SECONDS)
-        return;
-    log_info(session->id, "session", "expired: no browser came within %d s", AUTH_TOKEN_SECONDS);
-    metric_add(METRIC_SESSIONS_PENDING, -1);
-    session_free(sessions, session);
+    const struct session *session = object;
+    if (session->side->on_sweep)
+        session->side->on_sweep(*(const int64_t *)arg, session->side_arg);
 }
 
 void sessions_sweep(struct sessions *sessions, int64_t now_s) {
-    slot_each(sessions->slots, sweep_one, &(struct sweep){sessions, now_s});
+    slot_each(sessions->slots, sweep_one, &now_s);
 }
 
 static void on_sweep(uv_timer_t *timer) {
@@ -184,26 +193,20 @@ uint32_t sessions_live(const struct sessions *sessions) {
     return sessions->live;
 }
 
-struct hang_up_arg {
-    struct sessions *sessions;
-    const char *reason;
-};
-
 static void hang_up_one(uint64_t handle, void *object, void *arg) {
     (void)handle;
-    const struct hang_up_arg *hang_up = arg;
-    session_hang_up(hang_up->sessions, object, hang_up->reason);
+    session_hang_up(object, arg);
 }
 
 void sessions_hang_up(struct sessions *sessions, const char *reason) {
-    slot_each(sessions->slots, hang_up_one, &(struct hang_up_arg){sessions, reason});
+    slot_each(sessions->slots, hang_up_one, (void *)(uintptr_t)reason);
 }
 
 int sessions_hang_up_one(struct sessions *sessions, const char *session_id, const char *reason) {
     struct session *session = sessions_find(sessions, session_id);
     if (!session || session->state != SESSION_LIVE)
         return -ENOENT;
-    hang_up_one(session->handle, session, &(struct hang_up_arg){sessions, reason});
+    session_hang_up(session, reason);
     return 0;
 }
 
@@ -212,12 +215,13 @@ static void list_one(uint64_t handle, void *object, void *arg) {
     const struct session *session = object;
     if (session->state != SESSION_LIVE)
         return;
-    json_t *item = json_pack("{s:s, s:s, s:I, s:I, s:b}", "sessionId", session->id, "clientId",
-                             session->client_id, "worker", (json_int_t)session->worker, "seconds",
-                             (json_int_t)(sessions_now_s() - session->live_s), "signalling",
-                             session->attachment != NULL);
-    if (item)
-        json_array_append_new(arg, item);
+    json_t *item =
+        json_pack("{s:s, s:s, s:I, s:I}", "sessionId", session->id, "kind", session->side->kind, "worker",
+                  (json_int_t)session->worker, "seconds", (json_int_t)(sessions_now_s() - session->live_s));
+    if (!item)
+        return;
+    session->side->describe(item, session->side_arg);
+    json_array_append_new(arg, item);
 }
 
 char *sessions_list_json(const struct sessions *sessions) {
@@ -267,14 +271,15 @@ void sessions_close(struct sessions *sessions) {
 
 static void free_one(uint64_t handle, void *object, void *arg) {
     (void)handle;
-    session_free(arg, object);
+    (void)arg;
+    session_free(object);
 }
 
 void sessions_free(struct sessions *sessions) {
     if (!sessions)
         return;
     if (sessions->slots)
-        slot_each(sessions->slots, free_one, sessions);
+        slot_each(sessions->slots, free_one, NULL);
     slot_table_free(sessions->slots);
     json_decref(sessions->by_id);
     free(sessions->worker_calls);

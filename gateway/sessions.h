@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sessions of this node, seen from ctl: admitted (a signed URL is out), live (a browser has come and a
-// worker holds its call), ended. Joins the browser's signalling sockets with the workers' calls. ctl thread
-// only.
+// The sessions of this node, seen from ctl: admitted (a signed URL is out), live (a browser has come, or a
+// trunk's call was taken, and a worker holds its call), ended. Joins the far sides, which are browsers'
+// signalling sockets and SIP dialogs, with the workers' calls. ctl thread only.
 #ifndef IQ_GATEWAY_SESSIONS_H
 #define IQ_GATEWAY_SESSIONS_H
 
@@ -9,7 +9,20 @@
 #include "middleware/api.h"
 #include "signaling/browser.h"
 
+#include <jansson.h>
+
 struct sessions;
+
+// A kind of far side, as its session uses it.
+struct session_side {
+    const char *kind;                                                            // "browser", "sip"
+    void (*on_mail)(enum call_mail type, const struct call_msg *msg, void *arg); // from the call's worker
+    // The call is over: tell the far side, and forget the session's handle. Once; `msg` is that of
+    // SESSION_ENDED and may be NULL.
+    void (*on_over)(const struct call_msg *msg, void *arg);
+    void (*on_sweep)(int64_t now_s, void *arg); // each second, CLOCK_MONOTONIC; may free it; may be NULL
+    void (*describe)(json_t *item, void *arg);  // what the operator's list shows of it beside the rest
+};
 
 // Borrowed until sessions_free.
 struct sessions_config {
@@ -31,6 +44,14 @@ void sessions_free(struct sessions *sessions);
 // draining, -EEXIST when the id is in use.
 int sessions_admit(struct sessions *sessions, const struct api_session *session,
                    const struct http_request_origin *origin, char *url, size_t url_size);
+// A session of any other kind, whose far side is there already: live at once. Takes `open`. The handle is good
+// for sessions_post until on_over. -ENOSPC, -EBUSY while draining, -EEXIST when the id is in use.
+int sessions_open(struct sessions *sessions, struct call_open *open, const struct session_side *side,
+                  void *side_arg, uint64_t *handle);
+void sessions_post(struct sessions *sessions, uint64_t handle, enum call_mail type,
+                   struct call_msg *msg);                // to its worker; takes msg
+uint32_t sessions_room(const struct sessions *sessions); // how many more fit
+
 void sessions_set_public_url(struct sessions *sessions,
                              const char *url); // "" = from each request's Host; borrowed
 // What its own timer does each second: sessions nobody came for expire, live sockets get fresh URLs.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What sessions.c (the table, admission, the operator) and sessions_socket.c (the browsers' sockets and the
-// workers' mail) share.
+// What sessions.c (the table, the workers' mail, the operator) and the browsers' side of it (sessions_admit.c,
+// sessions_socket.c) share.
 #ifndef IQ_GATEWAY_SESSIONS_IMPL_H
 #define IQ_GATEWAY_SESSIONS_IMPL_H
 
@@ -21,19 +21,26 @@ struct attachment {
 };
 
 struct session {
+    struct sessions *sessions;
     uint64_t handle;
     enum session_state state;
     char id[128];
-    char client_id[BROWSER_PATH_ID_MAX];
-    char *agent_url; // owned; moves to the call
-    struct agent_format format;
-    bool same_host;
-    struct http_request_origin origin;
-    struct attachment *attachment; // NULL while no socket is there
-    bool hung_up;                  // the worker has been told to end the call
-    size_t worker;                 // while LIVE
-    int64_t admitted_s, live_s;    // CLOCK_MONOTONIC
-    int64_t greeted_s;             // when the socket was last given a URL to come back with
+    const struct session_side *side;
+    void *side_arg; // of the side's functions
+    bool hung_up;   // the worker has been told to end the call
+    size_t worker;  // while LIVE
+    int64_t live_s; // CLOCK_MONOTONIC
+    // A browser's: what it needs until it comes, and its socket.
+    struct {
+        char client_id[BROWSER_PATH_ID_MAX];
+        char *agent_url; // owned; moves to the call
+        struct agent_format format;
+        bool same_host;
+        struct http_request_origin origin;
+        struct attachment *attachment; // NULL while no socket is there
+        int64_t admitted_s;
+        int64_t greeted_s; // when the socket was last given a URL to come back with
+    } browser;
 };
 
 struct sessions {
@@ -49,14 +56,17 @@ struct sessions {
 
 int64_t sessions_now_s(void); // CLOCK_MONOTONIC
 struct session *sessions_find(const struct sessions *sessions, const char *id);
-void session_free(struct sessions *sessions, struct session *session); // takes it out of the table
-// A signalling URL with a fresh token.
-int session_url(struct sessions *sessions, const struct session *session, char *out, size_t size);
+int sessions_insert(struct sessions *sessions, struct session *session); // -ENOSPC, -ENOMEM
+void session_free(struct session *session);                              // takes it out of the table
+// Gives the call to a worker. Takes `open`, whose id it fills in.
+int session_go_live(struct session *session, struct call_open *open);
+void session_to_worker(struct session *session, enum call_mail type, struct call_msg *msg); // takes msg
+void session_hang_up(struct session *session, const char *reason);                          // LIVE; once
 
-// sessions_socket.c
-void session_greet(struct sessions *sessions, struct session *session); // the socket's first message
-void session_to_worker(struct session *session, struct sessions *sessions, enum call_mail type,
-                       struct call_msg *msg);                                                 // takes msg
-void session_hang_up(struct sessions *sessions, struct session *session, const char *reason); // LIVE; once
+// Browsers, before and after they have come.
+extern const struct session_side session_browser_side; // its arg is the session
+int session_url(const struct session *session, char *out,
+                size_t size);                                // a signalling URL, with a fresh token
+void session_expire(struct session *session, int64_t now_s); // ADMITTED; frees it when its time is over
 
 #endif

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// Browsers that have come: their sockets, and what crosses them between the browser and the call's worker.
 #include "gateway/core/err.h"
 #include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
@@ -7,13 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+// A socket gets a new URL to come back with while the last one is still good for a minute.
+enum { REFRESH_S = AUTH_TOKEN_SECONDS - 60 };
+
 // ---- the browser's socket
 
 static unsigned on_attach(const char *session_id, const char *client_id, struct ws *socket, void **out,
                           void *arg) {
     struct sessions *sessions = arg;
     struct session *session = sessions_find(sessions, session_id);
-    if (!session || session->state == SESSION_OVER || strcmp(session->client_id, client_id) != 0)
+    if (!session || session->state == SESSION_OVER || strcmp(session->browser.client_id, client_id) != 0)
         return 404;
     if (session->state == SESSION_ADMITTED && sessions->draining)
         return 503;
@@ -29,60 +34,32 @@ static unsigned on_attach(const char *session_id, const char *client_id, struct 
 static struct session *attachment_session(const struct sessions *sessions,
                                           const struct attachment *attachment) {
     struct session *session = slot_get(sessions->slots, attachment->session);
-    return session && session->attachment == attachment ? session : NULL;
+    return session && session->browser.attachment == attachment ? session : NULL;
 }
 
-static size_t least_loaded_worker(const struct sessions *sessions) {
-    size_t best = 0;
-    for (size_t i = 1; i < sessions->config.worker_count; i++) {
-        if (sessions->worker_calls[i] < sessions->worker_calls[best])
-            best = i;
-    }
-    return best;
-}
-
-static int session_go_live(struct sessions *sessions, struct session *session) {
+static int browser_go_live(struct session *session) {
     struct call_open *open = calloc(1, sizeof *open);
     if (!open)
         return -ENOMEM;
-    memcpy(open->session_id, session->id, sizeof open->session_id);
-    open->agent_url = session->agent_url;
-    open->format = session->format;
-    open->same_host = session->same_host;
-    session->agent_url = NULL;
-    session->worker = least_loaded_worker(sessions);
-    int err = media_worker_open(sessions->config.workers[session->worker], session->handle, open);
-    if (err)
-        return err;
-    session->state = SESSION_LIVE;
-    session->live_s = sessions_now_s();
-    sessions->worker_calls[session->worker]++;
-    sessions->live++;
-    metric_add(METRIC_SESSIONS_PENDING, -1);
-    return 0;
-}
-
-void session_to_worker(struct session *session, struct sessions *sessions, enum call_mail type,
-                       struct call_msg *msg) {
-    int err = media_worker_post(sessions->config.workers[session->worker], type, session->handle, msg);
-    if (err)
-        log_error(session->id, "session", "the worker takes no mail (%s)", err_name(err));
-}
-
-void session_hang_up(struct sessions *sessions, struct session *session, const char *reason) {
-    if (session->state != SESSION_LIVE || session->hung_up)
-        return;
-    session->hung_up = true;
-    session_to_worker(session, sessions, CALL_HANGUP, call_msg_new(reason, NULL, NULL));
+    open->kind = CALL_BROWSER;
+    open->agent_url = session->browser.agent_url;
+    open->format = session->browser.format;
+    open->same_host = session->browser.same_host;
+    session->browser.agent_url = NULL;
+    int err = session_go_live(session, open);
+    if (!err)
+        metric_add(METRIC_SESSIONS_PENDING, -1);
+    return err;
 }
 
 // Again from time to time, since the URL in it is good for five minutes and a call may last for hours; the
 // credentials in it are fresh ones too.
-void session_greet(struct sessions *sessions, struct session *session) {
+static void session_greet(struct session *session) {
+    struct sessions *sessions = session->sessions;
     char url[SESSION_URL_MAX];
-    int err = session_url(sessions, session, url, sizeof url);
-    session->greeted_s = sessions_now_s();
-    browser_send_session(session->attachment->socket, session->id, err ? "" : url,
+    int err = session_url(session, url, sizeof url);
+    session->browser.greeted_s = sessions_now_s();
+    browser_send_session(session->browser.attachment->socket, session->id, err ? "" : url,
                          sessions->config.ice_servers_json(sessions->config.arg));
 }
 
@@ -94,25 +71,25 @@ static void on_open(void *user, struct ws *socket, void *arg) {
         ws_close(socket, 1000, "call ended");
         return;
     }
-    if (session->attachment) {
+    if (session->browser.attachment) {
         // The old connection may not have noticed yet that its network is gone; the token proves who this is.
-        ws_close(session->attachment->socket, 1000, "resumed elsewhere");
+        ws_close(session->browser.attachment->socket, 1000, "resumed elsewhere");
     }
-    session->attachment = attachment;
+    session->browser.attachment = attachment;
     if (session->state == SESSION_ADMITTED) {
-        int err = session_go_live(sessions, session);
+        int err = browser_go_live(session);
         if (err) {
             log_error(session->id, "session", "no worker takes the call (%s)", err_name(err));
             metric_add(METRIC_SESSIONS_PENDING, -1);
-            session_free(sessions, session);
+            session_free(session);
             browser_fail(socket, BROWSER_CLOSE_INTERNAL, "internal", "The gateway cannot take the call.");
             return;
         }
     } else {
         log_info(session->id, "session", "signalling is back");
-        session_to_worker(session, sessions, CALL_SOCKET_BACK, NULL);
+        session_to_worker(session, CALL_SOCKET_BACK, NULL);
     }
-    session_greet(sessions, session);
+    session_greet(session);
 }
 
 static void on_browser_message(void *user, const struct browser_msg *msg, void *arg) {
@@ -120,7 +97,7 @@ static void on_browser_message(void *user, const struct browser_msg *msg, void *
     if (!session || session->state != SESSION_LIVE)
         return;
     if (msg->type == BROWSER_HANGUP) {
-        session_hang_up(arg, session, "the browser hung up");
+        session_hang_up(session, "the browser hung up");
         return;
     }
     enum call_mail type = msg->type == BROWSER_OFFER ? CALL_OFFER : CALL_CANDIDATE;
@@ -129,7 +106,7 @@ static void on_browser_message(void *user, const struct browser_msg *msg, void *
     if (!mail)
         return;
     mail->mline_index = msg->sdp_mline_index;
-    session_to_worker(session, arg, type, mail);
+    session_to_worker(session, type, mail);
 }
 
 static void on_detach(void *user, bool clean, unsigned code, void *arg) {
@@ -138,14 +115,14 @@ static void on_detach(void *user, bool clean, unsigned code, void *arg) {
     free(user);
     if (!session)
         return;
-    session->attachment = NULL;
+    session->browser.attachment = NULL;
     if (session->state != SESSION_LIVE)
         return;
     log_info(session->id, "session", "signalling socket %s (%u)", clean ? "closed" : "dropped", code);
     if (clean)
-        session_hang_up(sessions, session, "the browser closed its socket");
+        session_hang_up(session, "the browser closed its socket");
     else
-        session_to_worker(session, sessions, CALL_SOCKET_LOST, NULL);
+        session_to_worker(session, CALL_SOCKET_LOST, NULL);
 }
 
 void sessions_browser_events(struct sessions *sessions, struct browser_events *out) {
@@ -156,57 +133,62 @@ void sessions_browser_events(struct sessions *sessions, struct browser_events *o
                                    .arg = sessions};
 }
 
-// ---- what the workers say
+// ---- as the far side of its session
 
-static void session_over(struct sessions *sessions, struct session *session, const struct call_msg *msg) {
-    if (session->state != SESSION_LIVE)
+static void on_worker_mail(enum call_mail type, const struct call_msg *msg, void *arg) {
+    const struct session *session = arg;
+    struct ws *socket = session->browser.attachment ? session->browser.attachment->socket : NULL;
+    if (!socket)
         return;
-    session->state = SESSION_OVER;
-    sessions->worker_calls[session->worker]--;
-    sessions->live--;
-    struct attachment *attachment = session->attachment;
+    if (type == SESSION_ANSWER)
+        browser_send_answer(socket, msg->text);
+    else if (type == SESSION_CANDIDATE)
+        browser_send_candidate(socket, msg->text, msg->mid, msg->mline_index, msg->ufrag);
+    else if (type == SESSION_REFUSED)
+        browser_send_error(socket, msg->mid, msg->text);
+}
+
+static unsigned close_code(enum call_cause cause) {
+    static const unsigned codes[] = {
+        [CALL_HUNG_UP] = 1000,
+        [CALL_BAD_OFFER] = BROWSER_CLOSE_BAD_MESSAGE,
+        [CALL_TIMEOUT] = BROWSER_CLOSE_TIMEOUT,
+        [CALL_NO_AGENT] = BROWSER_CLOSE_AGENT,
+        [CALL_NO_MEDIA] = BROWSER_CLOSE_MEDIA,
+        [CALL_INTERNAL] = BROWSER_CLOSE_INTERNAL,
+    };
+    return codes[cause];
+}
+
+static void on_over(const struct call_msg *msg, void *arg) {
+    struct session *session = arg;
+    struct attachment *attachment = session->browser.attachment;
     if (!attachment)
         return;
-    session->attachment = NULL;
-    if (msg && msg->close_code)
-        browser_fail(attachment->socket, msg->close_code, msg->mid, msg->text);
+    session->browser.attachment = NULL;
+    if (msg && msg->cause != CALL_HUNG_UP)
+        browser_fail(attachment->socket, close_code(msg->cause), msg->mid, msg->text);
     else
         ws_close(attachment->socket, 1000, "call ended");
 }
 
-static void session_gone(struct sessions *sessions, struct session *session) {
-    session_over(sessions, session, NULL);
-    session_free(sessions, session);
-    if (sessions->draining && !sessions->live)
-        sessions->config.on_idle(sessions->config.arg);
+static void on_sweep(int64_t now_s, void *arg) {
+    struct session *session = arg;
+    if (session->state == SESSION_ADMITTED)
+        session_expire(session, now_s);
+    else if (session->state == SESSION_LIVE && session->browser.attachment &&
+             now_s - session->browser.greeted_s >= REFRESH_S)
+        session_greet(session);
 }
 
-void sessions_mail(struct sessions *sessions, struct mail *mail) {
-    struct session *session = slot_get(sessions->slots, mail->to);
-    if (!session)
-        return;
-    const struct call_msg *msg = mail->data;
-    struct ws *socket = session->attachment ? session->attachment->socket : NULL;
-    switch (mail->type) {
-    case SESSION_ANSWER:
-        if (socket)
-            browser_send_answer(socket, msg->text);
-        break;
-    case SESSION_CANDIDATE:
-        if (socket)
-            browser_send_candidate(socket, msg->text, msg->mid, msg->mline_index, msg->ufrag);
-        break;
-    case SESSION_REFUSED:
-        if (socket)
-            browser_send_error(socket, msg->mid, msg->text);
-        break;
-    case SESSION_ENDED:
-        session_over(sessions, session, msg);
-        break;
-    case SESSION_GONE:
-        session_gone(sessions, session);
-        break;
-    default:
-        break;
-    }
+static void describe(json_t *item, void *arg) {
+    const struct session *session = arg;
+    json_object_set_new(item, "clientId", json_string(session->browser.client_id));
+    json_object_set_new(item, "signalling", json_boolean(session->browser.attachment != NULL));
 }
+
+const struct session_side session_browser_side = {.kind = "browser",
+                                                  .on_mail = on_worker_mail,
+                                                  .on_over = on_over,
+                                                  .on_sweep = on_sweep,
+                                                  .describe = describe};

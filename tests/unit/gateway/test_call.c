@@ -16,7 +16,7 @@
 
 struct posted {
     enum call_mail type;
-    unsigned close_code;
+    enum call_cause cause;
     char code[64];
 };
 
@@ -206,7 +206,7 @@ static void on_post(enum call_mail type, uint64_t handle, struct call_msg *msg, 
     struct posted *posted = &f.posted[f.posted_count++];
     posted->type = type;
     if (msg) {
-        posted->close_code = msg->close_code;
+        posted->cause = msg->cause;
         strncpy(posted->code, msg->mid ? msg->mid : "", sizeof posted->code - 1);
     }
     call_msg_free(msg);
@@ -312,7 +312,7 @@ static void a_bad_first_offer_ends_the_call_and_names_why(void **state) {
     mail(CALL_OFFER, "sdp");
     const struct posted *end = posted_of(SESSION_ENDED);
     assert_non_null(end);
-    assert_int_equal(end->close_code, 4400);
+    assert_int_equal(end->cause, CALL_BAD_OFFER);
     assert_string_equal(end->code, "no_audio");
     uv_run(&f.loop, UV_RUN_DEFAULT);
     assert_int_equal(f.gone, 1);
@@ -322,7 +322,7 @@ static void no_free_port_is_not_the_browsers_fault(void **state) {
     (void)state;
     f.offer_result = -EADDRINUSE;
     mail(CALL_OFFER, "sdp");
-    assert_int_equal(posted_of(SESSION_ENDED)->close_code, 4504);
+    assert_int_equal(posted_of(SESSION_ENDED)->cause, CALL_NO_MEDIA);
     assert_string_equal(posted_of(SESSION_ENDED)->code, "media_failed");
 }
 
@@ -363,7 +363,7 @@ static void the_agents_end_ends_the_browser(void **state) {
     (void)state;
     bring_up();
     f.agent_events.on_end(true, 1000, "bye", f.agent_events.arg);
-    assert_int_equal(posted_of(SESSION_ENDED)->close_code, 0);
+    assert_int_equal(posted_of(SESSION_ENDED)->cause, CALL_HUNG_UP);
     uv_run(&f.loop, UV_RUN_DEFAULT);
     assert_int_equal(f.gone, 1);
 }
@@ -372,7 +372,7 @@ static void an_agent_that_dies_is_an_error(void **state) {
     (void)state;
     bring_up();
     f.agent_events.on_end(true, 1006, "reset", f.agent_events.arg);
-    assert_int_equal(posted_of(SESSION_ENDED)->close_code, 4502);
+    assert_int_equal(posted_of(SESSION_ENDED)->cause, CALL_NO_AGENT);
     assert_string_equal(posted_of(SESSION_ENDED)->code, "agent_lost");
 }
 
@@ -394,7 +394,7 @@ static void lost_media_ends_the_agent(void **state) {
     (void)state;
     bring_up();
     f.leg_events->on_end(LEG_END_LOST, "consent lost", f.leg_arg);
-    assert_int_equal(posted_of(SESSION_ENDED)->close_code, 4504);
+    assert_int_equal(posted_of(SESSION_ENDED)->cause, CALL_NO_MEDIA);
     uv_run(&f.loop, UV_RUN_DEFAULT);
     assert_int_equal(f.gone, 1);
 }

@@ -319,7 +319,7 @@ static void an_error_of_the_call_reaches_the_browser(void **state) {
     admit("ses_1", url, sizeof url);
     void *attachment = attach("ses_1", SOCKET_A);
     struct call_msg *msg = call_msg_new("no agent", "agent_unavailable", NULL);
-    msg->close_code = 4502;
+    msg->cause = CALL_NO_AGENT;
     from_worker(SESSION_ENDED, msg);
     assert_int_equal(f.close_code, 4502);
     assert_string_equal(f.fail_code, "agent_unavailable");
