@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signaling/browser.h"
 
+#include "gateway/core/json_depth.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,26 +15,6 @@ enum {
     UFRAG_MAX = 256,
     MLINE_MAX = 255
 };
-
-// Jansson recurses up to 2,048 levels; a message of ours has three. Counted before it is parsed.
-static bool depth_ok(const char *text, size_t len) {
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
-            in_string = !in_string;
-        else if (!in_string && (c == '{' || c == '['))
-            depth++;
-        else if (!in_string && (c == '}' || c == ']'))
-            depth--;
-        if (depth > DEPTH_MAX)
-            return false;
-    }
-    return true;
-}
 
 static int parse_offer(const json_t *root, struct browser_msg *msg, struct err_text *err) {
     const json_t *sdp = json_object_get(root, "sdp");
@@ -106,7 +88,7 @@ static int parse_root(const json_t *root, struct browser_msg *msg, struct err_te
 int browser_msg_parse(const char *text, size_t len, struct browser_msg *out, struct err_text *err) {
     if (len > SIZE_MAX_BYTES)
         return err_set(err, -EINVAL, "longer than %d bytes", SIZE_MAX_BYTES);
-    if (!depth_ok(text, len))
+    if (!json_depth_ok(text, len, DEPTH_MAX))
         return err_set(err, -EINVAL, "nested deeper than %d", DEPTH_MAX);
     json_error_t error;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
