@@ -99,6 +99,7 @@ struct conf {
     } ip_api;
     struct {
         int64_t rate_limit_hourly, rate_limit_daily, rate_limit_concurrency;
+        int64_t rate_limit_lease_seconds;
         bool enable_ip_api_check, enable_ip_api_cache;
         int64_t ip_api_cache_duration_days;
         char *webhook_api_token; // secret

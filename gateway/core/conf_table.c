@@ -80,6 +80,8 @@ const struct conf_key conf_keys[] = {
      .help = "Sessions a day, 0 = no limit"},
     {"Security.RateLimitConcurrency", CONF_INT, 0, AT(security.rate_limit_concurrency), .max = A_MILLION,
      .help = "Sessions at once, 0 = no limit"},
+    {"Security.RateLimitLeaseSeconds", CONF_INT, 0, AT(security.rate_limit_lease_seconds), "3600", .min = 10,
+     .max = 86400, .help = "Seconds a session counts as one at once when nothing says that it ended"},
     {"Security.EnableIpApiCheck", CONF_BOOL, 0, AT(security.enable_ip_api_check), .help = "Ask IpApi"},
     {"Security.EnableIpApiCache", CONF_BOOL, 0, AT(security.enable_ip_api_cache), .help = "Keep its answers"},
     {"Security.IpApiCacheDurationDays", CONF_INT, 0, AT(security.ip_api_cache_duration_days), "14",

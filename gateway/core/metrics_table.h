@@ -42,3 +42,54 @@ METRIC(METRIC_PACER_UNDERRUN, counter, "iqra_pacer_underruns_total", "",
        "Times an agent's speech ran dry before its next chunk came")
 METRIC(METRIC_HTTP_REQUESTS, counter, "iqra_http_requests_total", "", "HTTP requests answered")
 METRIC(METRIC_LOG_DROPPED, counter, "iqra_log_lines_dropped_total", "", "Log lines dropped by the rate limit")
+METRIC(METRIC_RATELIMIT_OK, counter, "iqra_rate_limit_total", "verdict=\"ok\"",
+       "Session requests by what the limits of their address said")
+METRIC(METRIC_RATELIMIT_CONCURRENT, counter, "iqra_rate_limit_total", "verdict=\"concurrent\"",
+       "Session requests by what the limits of their address said")
+METRIC(METRIC_RATELIMIT_HOURLY, counter, "iqra_rate_limit_total", "verdict=\"hourly\"",
+       "Session requests by what the limits of their address said")
+METRIC(METRIC_RATELIMIT_DAILY, counter, "iqra_rate_limit_total", "verdict=\"daily\"",
+       "Session requests by what the limits of their address said")
+METRIC(METRIC_IPCHECK_ALLOWED, counter, "iqra_ip_checks_total", "verdict=\"allowed\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_VPN, counter, "iqra_ip_checks_total", "verdict=\"vpn\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_PROXY, counter, "iqra_ip_checks_total", "verdict=\"proxy\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_DATACENTER, counter, "iqra_ip_checks_total", "verdict=\"datacenter\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_TOR, counter, "iqra_ip_checks_total", "verdict=\"tor\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_ABUSER, counter, "iqra_ip_checks_total", "verdict=\"abuser\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_UNKNOWN, counter, "iqra_ip_checks_total", "verdict=\"unknown\"",
+       "Client addresses by what their reputation came to")
+METRIC(METRIC_IPCHECK_CACHE_HIT, counter, "iqra_ip_check_cache_total", "result=\"hit\"",
+       "Address facts looked for in Redis")
+METRIC(METRIC_IPCHECK_CACHE_MISS, counter, "iqra_ip_check_cache_total", "result=\"miss\"",
+       "Address facts looked for in Redis")
+METRIC(METRIC_IPCHECK_LOOKUP_OK, counter, "iqra_ip_check_lookups_total", "outcome=\"ok\"",
+       "Requests to IpApi by outcome")
+METRIC(METRIC_IPCHECK_LOOKUP_FAILED, counter, "iqra_ip_check_lookups_total", "outcome=\"failed\"",
+       "Requests to IpApi by outcome")
+METRIC(METRIC_IPCHECK_LOOKUPS_NOW, gauge, "iqra_ip_check_lookups", "", "Requests to IpApi in flight")
+METRIC(METRIC_IPCHECK_BREAKER, gauge, "iqra_ip_check_breaker_open", "",
+       "1 while IpApi is not asked because it kept failing")
+METRIC(METRIC_USAGE_KNOWN, counter, "iqra_platform_usage_polls_total", "outcome=\"known\"",
+       "Polls of the platform's own figures by outcome")
+METRIC(METRIC_USAGE_FAILED, counter, "iqra_platform_usage_polls_total", "outcome=\"failed\"",
+       "Polls of the platform's own figures by outcome")
+METRIC(METRIC_PLATFORM_CALLS, gauge, "iqra_platform_calls", "",
+       "Calls the platform counts for our plan, -1 when it does not say")
+METRIC(METRIC_PLATFORM_CALLS_MAX, gauge, "iqra_platform_calls_max", "",
+       "Calls our plan allows, -1 for no limit")
+METRIC(METRIC_WEBHOOK_ENDED, counter, "iqra_webhooks_total", "outcome=\"ended\"",
+       "Session-ended webhooks by outcome")
+METRIC(METRIC_WEBHOOK_UNKNOWN, counter, "iqra_webhooks_total", "outcome=\"unknown\"",
+       "Session-ended webhooks by outcome")
+METRIC(METRIC_WEBHOOK_INVALID, counter, "iqra_webhooks_total", "outcome=\"invalid\"",
+       "Session-ended webhooks by outcome")
+METRIC(METRIC_WEBHOOK_UNAUTHORIZED, counter, "iqra_webhooks_total", "outcome=\"unauthorized\"",
+       "Session-ended webhooks by outcome")
+METRIC(METRIC_WEBHOOK_FAILED, counter, "iqra_webhooks_total", "outcome=\"failed\"",
+       "Session-ended webhooks by outcome")

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "middleware/ratelimit.h"
+
+#include "gateway/core/log.h"
+#include "gateway/core/metrics.h"
+#include "middleware/address.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_COUNT = 3, KEY_SIZE = 32 + ADDRESS_KEY_SIZE };
+
+// KEYS leases, hourly, daily. ARGV id, now, deadline, and the three limits. Every time in ms. Answers
+// {verdict, ms until all three would let it pass}. A key whose limit holds already with this id in it passes.
+static struct redis_script take_script = {.text = "\
+local id, now, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])\n\
+local keeps = {0, 3600000, 86400000}\n\
+local verdict, wait = 0, 0\n\
+for i = 1, 3 do\n\
+  local key, keep, limit = KEYS[i], keeps[i], tonumber(ARGV[3 + i])\n\
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - keep)\n\
+  local count = redis.call('ZCARD', key)\n\
+  if limit > 0 and count >= limit and not redis.call('ZSCORE', key, id) then\n\
+    local blocking = redis.call('ZRANGE', key, count - limit, count - limit, 'WITHSCORES')\n\
+    local free = tonumber(blocking[2]) + keep - now\n\
+    if i == 1 then free = math.min(free, 60000) end\n\
+    wait = math.max(wait, free)\n\
+    if verdict == 0 then verdict = i end\n\
+  end\n\
+end\n\
+if verdict > 0 then return {verdict, wait} end\n\
+redis.call('ZADD', KEYS[1], deadline, id)\n\
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')\n\
+redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - now)\n\
+for i = 2, 3 do\n\
+  if tonumber(ARGV[3 + i]) > 0 then\n\
+    redis.call('ZADD', KEYS[i], 'NX', now, id)\n\
+    redis.call('PEXPIRE', KEYS[i], keeps[i])\n\
+  end\n\
+end\n\
+return {0, 0}\n"};
+
+// KEYS leases, hourly, daily. ARGV id.
+static struct redis_script give_back_script = {.text = "\
+for i = 1, 3 do redis.call('ZREM', KEYS[i], ARGV[1]) end\n\
+return 0\n"};
+
+// KEYS leases. ARGV id, now, deadline.
+static struct redis_script renew_script = {.text = "\
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end\n\
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])\n\
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')\n\
+redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - tonumber(ARGV[2]))\n\
+return 1\n"};
+
+struct ratelimit {
+    const struct conf *conf; // borrowed
+    struct redis *redis;     // borrowed
+};
+
+struct keys {
+    char text[KEY_COUNT][KEY_SIZE];
+    struct redis_arg args[KEY_COUNT];
+};
+
+// One take on its way.
+struct take {
+    void (*done)(int err, const struct ratelimit_answer *answer, void *arg);
+    void *arg;
+};
+
+const char *ratelimit_message(enum ratelimit_verdict verdict) {
+    static const char *const texts[] = {
+        [RATELIMIT_OK] = "",
+        [RATELIMIT_CONCURRENT] = "Too many concurrent sessions from your IP.",
+        [RATELIMIT_HOURLY] = "Hourly rate limit exceeded.",
+        [RATELIMIT_DAILY] = "Daily rate limit exceeded.",
+    };
+    return texts[verdict];
+}
+
+int ratelimit_new(struct ratelimit **out, const struct conf *conf, struct redis *redis) {
+    struct ratelimit *ratelimit = calloc(1, sizeof *ratelimit);
+    if (!ratelimit)
+        return -ENOMEM;
+    ratelimit->conf = conf;
+    ratelimit->redis = redis;
+    *out = ratelimit;
+    return 0;
+}
+
+void ratelimit_set_conf(struct ratelimit *ratelimit, const struct conf *conf) {
+    ratelimit->conf = conf;
+}
+
+void ratelimit_free(struct ratelimit *ratelimit) {
+    free(ratelimit);
+}
+
+static int make_keys(struct keys *keys, const char *address, const char *id) {
+    static const char *const names[KEY_COUNT] = {"leases", "hourly_sliding", "daily_sliding"};
+    char key[ADDRESS_KEY_SIZE];
+    size_t id_len = strlen(id);
+    int err = address_key(address, key);
+    if (err || !id_len || id_len > RATELIMIT_ID_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        snprintf(keys->text[i], sizeof keys->text[i], "ratelimit:%s:%s", names[i], key);
+        keys->args[i] = redis_str(keys->text[i]);
+    }
+    return 0;
+}
+
+static int64_t deadline_of(const struct ratelimit *ratelimit, const struct ratelimit_lease *lease) {
+    return lease->deadline_ms ? lease->deadline_ms
+                              : lease->now_ms + ratelimit->conf->security.rate_limit_lease_seconds * 1000;
+}
+
+static bool is_answer(const struct redis_reply *reply) {
+    return reply->type == REDIS_ARRAY && reply->count == 2 && reply->elements[0].type == REDIS_INTEGER &&
+           reply->elements[0].integer >= RATELIMIT_OK && reply->elements[0].integer <= RATELIMIT_DAILY &&
+           reply->elements[1].type == REDIS_INTEGER;
+}
+
+static void count(enum ratelimit_verdict verdict) {
+    static const enum metric metrics[] = {
+        [RATELIMIT_OK] = METRIC_RATELIMIT_OK,
+        [RATELIMIT_CONCURRENT] = METRIC_RATELIMIT_CONCURRENT,
+        [RATELIMIT_HOURLY] = METRIC_RATELIMIT_HOURLY,
+        [RATELIMIT_DAILY] = METRIC_RATELIMIT_DAILY,
+    };
+    metric_add(metrics[verdict], 1);
+}
+
+static void on_taken(int err, const struct redis_reply *reply, void *arg) {
+    struct take *take = arg;
+    struct ratelimit_answer answer = {.verdict = RATELIMIT_OK};
+    if (!err && !is_answer(reply)) {
+        log_error(NULL, "ratelimit", "Redis refused the script: %s", reply->str);
+        err = -EPROTO;
+    }
+    if (!err) {
+        answer.verdict = (enum ratelimit_verdict)reply->elements[0].integer;
+        int64_t wait_ms = reply->elements[1].integer;
+        answer.retry_after_s = answer.verdict ? (unsigned)((wait_ms + 999) / 1000) : 0;
+        count(answer.verdict);
+    }
+    take->done(err, err ? NULL : &answer, take->arg);
+    free(take);
+}
+
+int ratelimit_take(struct ratelimit *ratelimit, const struct ratelimit_lease *lease,
+                   void (*done)(int err, const struct ratelimit_answer *answer, void *arg), void *arg) {
+    struct keys keys;
+    int err = make_keys(&keys, lease->address, lease->id);
+    if (err)
+        return err;
+    struct take *take = malloc(sizeof *take);
+    if (!take)
+        return -ENOMEM;
+    take->done = done;
+    take->arg = arg;
+    char numbers[5][24];
+    const struct conf *conf = ratelimit->conf;
+    const struct redis_arg args[] = {
+        redis_str(lease->id),
+        redis_int(lease->now_ms, numbers[0]),
+        redis_int(deadline_of(ratelimit, lease), numbers[1]),
+        redis_int(conf->security.rate_limit_concurrency, numbers[2]),
+        redis_int(conf->security.rate_limit_hourly, numbers[3]),
+        redis_int(conf->security.rate_limit_daily, numbers[4]),
+    };
+    err = redis_eval(ratelimit->redis, &take_script, keys.args, KEY_COUNT, args, sizeof args / sizeof args[0],
+                     on_taken, take);
+    if (err)
+        free(take);
+    return err;
+}
+
+int ratelimit_give_back(struct ratelimit *ratelimit, const char *address, const char *id) {
+    struct keys keys;
+    int err = make_keys(&keys, address, id);
+    const struct redis_arg arg = redis_str(id);
+    return err ? err
+               : redis_eval(ratelimit->redis, &give_back_script, keys.args, KEY_COUNT, &arg, 1, NULL, NULL);
+}
+
+int ratelimit_release(struct ratelimit *ratelimit, const char *address, const char *id) {
+    struct keys keys;
+    int err = make_keys(&keys, address, id);
+    if (err)
+        return err;
+    const struct redis_arg args[] = {redis_str("ZREM"), keys.args[0], redis_str(id)};
+    return redis_command(ratelimit->redis, args, 3, NULL, NULL);
+}
+
+int ratelimit_renew(struct ratelimit *ratelimit, const struct ratelimit_lease *lease) {
+    struct keys keys;
+    int err = make_keys(&keys, lease->address, lease->id);
+    if (err)
+        return err;
+    char numbers[2][24];
+    const struct redis_arg args[] = {redis_str(lease->id), redis_int(lease->now_ms, numbers[0]),
+                                     redis_int(deadline_of(ratelimit, lease), numbers[1])};
+    return redis_eval(ratelimit->redis, &renew_script, keys.args, 1, args, 3, NULL, NULL);
+}
