@@ -52,6 +52,7 @@ struct gateway {
     struct sessions *sessions;
     struct browser *browser;
     struct httpc *httpc;
+    struct initiate *initiate;
     struct api *api;
     struct echo_agent *echo;
     struct ice_servers *ice_servers;
@@ -299,14 +300,17 @@ static int start_desk(struct gateway *gateway) {
     int rc = httpc_new(&gateway->httpc, gateway->loop);
     if (rc)
         return rc;
+    const struct initiate_events made = {.on_session = on_session, .arg = gateway};
+    rc = initiate_new(&gateway->initiate, gateway->conf, gateway->httpc, &made);
+    if (rc)
+        return rc;
     const struct api_events events = {
         .on_admit = on_admit,
         .on_release = on_release,
-        .on_session = on_session,
         .ice_servers_json = on_ice_servers_json,
         .arg = gateway,
     };
-    return api_new(&gateway->api, gateway->conf, gateway->httpc, &events);
+    return api_new(&gateway->api, gateway->conf, gateway->initiate, &events);
 }
 
 static int start_echo(struct gateway *gateway, struct err_text *err) {
@@ -398,6 +402,7 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
     enum log_level level;
     if (log_level_parse(conf->log_level, &level) == 0)
         log_set_level(level);
+    initiate_set_conf(gateway->initiate, conf);
     api_set_conf(gateway->api, conf);
     gateway->doors.admin_token = conf->gateway.admin_token;
     sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
@@ -412,6 +417,7 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
 
 void gateway_free(struct gateway *gateway) {
     api_free(gateway->api);
+    initiate_free(gateway->initiate);
     browser_free(gateway->browser);
     sessions_free(gateway->sessions);
     auth_free(gateway->auth);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   body -> campaign -> region -> client address -> identifier -> admission -> agent -> session -> answer
-//
-// where the agent is the fixed one or what platform_initiate brings.
+//   body -> campaign -> region -> client address -> identifier -> transport -> admission -> initiate -> answer
 //
 // A failure before admission takes nothing; any later one gives back what admission took.
 #include "middleware/api.h"
@@ -10,14 +8,12 @@
 #include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
 #include "middleware/api_body.h"
-#include "middleware/platform.h"
-#include "signaling/auth.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { BUSY_RETRY_S = 10 };
-enum { URL_BYTES = 4096, CLIENT_ID_BYTES = API_CLIENT_ID_MAX * 3 + 1 };
+enum { CLIENT_ID_BYTES = API_CLIENT_ID_MAX * 3 + 1 };
 
 static const char text_failed[] = "An error occurred while trying to initiate the session.";
 static const char text_full[] = "The gateway is at capacity. Please try again.";
@@ -36,37 +32,32 @@ static const char text_no_platform[] =
     "This gateway has a fixed agent: transportType 0 (WebSocket) is not available, use 1 (WebRTC).";
 
 struct api {
-    const struct conf *conf; // borrowed
-    struct httpc *client;    // borrowed
+    const struct conf *conf;   // borrowed
+    struct initiate *initiate; // borrowed
     struct api_events events;
 };
 
-// One request on its way. Copies all it needs, since the conf may change while it waits.
+// One exchange on its way.
 struct call {
     struct api *api; // borrowed
     struct http_exchange *exchange;
-    struct http_request_origin origin;
     enum api_shape shape;
-    struct api_body body;
-    char *campaign_id, *business_id, *web_campaign_id, *region_id; // owned
-    char client_address[64];
-    char client_identifier[CLIENT_ID_BYTES];
-    enum conf_encoding encoding;
-    uint32_t rate_hz, frame_ms;
+    struct initiate_request request; // owned
 };
 
 static void call_free(struct call *call) {
-    api_body_clear(&call->body);
-    free(call->campaign_id);
-    free(call->business_id);
-    free(call->web_campaign_id);
-    free(call->region_id);
+    initiate_request_clear(&call->request);
     free(call);
 }
 
 static void refuse(struct http_exchange *exchange, const char *message) {
     metric_add(METRIC_SESSION_INVALID, 1);
     http_reply_message(exchange, 400, message);
+}
+
+static void fail(struct http_exchange *exchange) {
+    metric_add(METRIC_SESSION_FAILED, 1);
+    http_reply_message(exchange, 500, text_failed);
 }
 
 // RFC 7807, and a `message` beside it for clients that read only that.
@@ -111,7 +102,7 @@ static void reply_retry(struct http_exchange *exchange, unsigned status, const c
 // A 503 says when to come again.
 static void call_fail(struct call *call, unsigned status, const char *message) {
     metric_add(METRIC_SESSION_FAILED, 1);
-    call->api->events.on_release(call->campaign_id, call->api->events.arg);
+    call->api->events.on_release(call->request.campaign_id, call->api->events.arg);
     reply_retry(call->exchange, status, message, status == 503 ? BUSY_RETRY_S : 0);
     call_free(call);
 }
@@ -120,7 +111,7 @@ static void call_answer(struct call *call, const char *url) {
     const struct api_events *events = &call->api->events;
     json_t *root =
         json_pack("{s:s}", call->shape == API_SHAPE_REQUEST ? "webSocketUrl" : "websocketUrl", url);
-    if (root && call->body.transport == API_TRANSPORT_WEBRTC) {
+    if (root && call->request.transport == API_TRANSPORT_WEBRTC) {
         const char *servers = events->ice_servers_json(events->arg);
         json_t *list = servers ? json_loads(servers, 0, NULL) : NULL;
         json_object_set_new(root, "iceServers", list ? list : json_array());
@@ -137,92 +128,21 @@ static void call_answer(struct call *call, const char *url) {
     call_free(call);
 }
 
-// Makes the session, under a random id when there is none.
-static int call_make_session(struct call *call, struct api_session *session, char *url, size_t url_size) {
-    const struct api_events *events = &call->api->events;
-    char made_id[PLATFORM_ID_MAX + 1];
-    if (*session->session_id) {
-        int err = events->on_session(session, &call->origin, url, url_size, events->arg);
-        if (err != -EEXIST)
-            return err;
-        log_warn(session->session_id, "api", "the platform gave the id of a session that is still open");
-    }
-    int err = auth_random_id("ses_", made_id, sizeof made_id);
-    session->session_id = made_id;
-    if (!err)
-        err = events->on_session(session, &call->origin, url, url_size, events->arg);
-    session->session_id = "";
-    return err;
-}
-
-// Our own session: `agent_url` is "" for the built-in agent.
-static void call_open(struct call *call, const char *session_id, const char *agent_url) {
-    char client_id[API_CLIENT_ID_MAX + 1], url[URL_BYTES];
-    api_path_identifier(call->client_identifier, client_id);
-    struct api_session session = {.session_id = session_id,
-                                  .client_id = client_id,
-                                  .agent_url = agent_url,
-                                  .client_address = call->client_address,
-                                  .campaign_id = call->campaign_id,
-                                  .region_id = call->region_id,
-                                  .encoding = call->encoding,
-                                  .sample_rate_hz = call->rate_hz,
-                                  .frame_ms = call->frame_ms};
-    int err = call_make_session(call, &session, url, sizeof url);
-    if (!err) {
-        call_answer(call, url);
-        return;
-    }
-    log_warn(*session_id ? session_id : NULL, "api", "session not made: %s", err_name(err));
-    if (err == -ENOSPC || err == -EBUSY)
-        call_fail(call, 503, err == -ENOSPC ? text_full : text_draining);
-    else
-        call_fail(call, 500, text_failed);
-}
-
-static void on_platform(int err, const struct platform_session *session, void *arg) {
+static void on_initiated(const struct initiate_result *result, void *arg) {
     struct call *call = arg;
-    if (err)
+    switch (result->err) {
+    case 0:
+        call_answer(call, result->url);
+        break;
+    case -ENOSPC:
+        call_fail(call, 503, text_full);
+        break;
+    case -EBUSY:
+        call_fail(call, 503, text_draining);
+        break;
+    default:
         call_fail(call, 500, text_failed);
-    else if (call->body.transport == API_TRANSPORT_WEBSOCKET)
-        call_answer(call, session->url);
-    else
-        call_open(call, session->session_id, session->url);
-}
-
-static struct platform_format chosen_format(const struct call *call, const struct platform_format *asked) {
-    struct platform_format format = platform_format_of(call->encoding, call->rate_hz);
-    // A browser on WebRTC talks to us: what the platform sends is then the Agent format, whatever the page
-    // said.
-    if (call->body.transport == API_TRANSPORT_WEBRTC)
-        return format;
-    if (asked->encoding)
-        format.encoding = asked->encoding;
-    if (asked->rate_hz)
-        format.rate_hz = asked->rate_hz;
-    if (asked->bits)
-        format.bits = asked->bits;
-    return format;
-}
-
-static void call_ask_platform(struct call *call) {
-    const struct conf *conf = call->api->conf;
-    struct platform_request request = {.base_url = conf->platform.base_url,
-                                       .token = conf->platform.api_secret_token,
-                                       .business_id = call->business_id,
-                                       .web_campaign_id = call->web_campaign_id,
-                                       .region_id = call->region_id,
-                                       .client_identifier = call->client_identifier,
-                                       .input = chosen_format(call, &call->body.input),
-                                       .output = chosen_format(call, &call->body.output),
-                                       .frame_ms = call->frame_ms,
-                                       .dynamic_variables = call->body.dynamic_variables,
-                                       .metadata = call->body.metadata};
-    int err = platform_initiate(call->api->client, &request, on_platform, call);
-    if (!err)
-        return;
-    log_error(NULL, "api", "platform not asked: %s", err_name(err));
-    call_fail(call, 500, text_failed);
+    }
 }
 
 static void call_refused(struct call *call, const struct api_admission *verdict) {
@@ -234,19 +154,10 @@ static void call_refused(struct call *call, const struct api_admission *verdict)
 
 static void on_admitted(const struct api_admission *verdict, void *arg) {
     struct call *call = arg;
-    const struct conf *conf = call->api->conf;
-    if (verdict->status != 200) {
+    if (verdict->status != 200)
         call_refused(call, verdict);
-        return;
-    }
-    call->encoding = conf->agent.encoding;
-    call->rate_hz = conf->agent.sample_rate_hz;
-    call->frame_ms = conf->agent.frame_ms;
-    bool fixed = *conf->agent.url || *conf->agent.builtin;
-    if (fixed && call->body.transport == API_TRANSPORT_WEBRTC)
-        call_open(call, "", conf->agent.url);
     else
-        call_ask_platform(call);
+        initiate_session(call->api->initiate, &call->request, on_initiated, call);
 }
 
 // The campaign of a body, or NULL and the text that refuses it.
@@ -288,92 +199,112 @@ static bool has_platform(const struct conf *conf) {
     return *conf->platform.base_url && *conf->platform.api_secret_token;
 }
 
-static const char *call_check_transport(const struct call *call, const struct http_request *request) {
-    const struct conf *conf = call->api->conf;
-    if (call->body.transport == API_TRANSPORT_WEBSOCKET)
+static const char *check_transport(const struct conf *conf, int transport,
+                                   const struct http_request *request) {
+    if (transport == API_TRANSPORT_WEBSOCKET)
         return has_platform(conf) ? NULL : text_no_platform;
     if (!(conf->gateway.roles & CONF_ROLE_MEDIA))
         return text_no_media;
-    bool host_ok = *request->host && strlen(request->host) < sizeof call->origin.host &&
+    bool host_ok = *request->host && strlen(request->host) < sizeof((struct http_request_origin *)0)->host &&
                    !strpbrk(request->host, "/?#@\\ \t");
     return *conf->gateway.public_url || host_ok ? NULL : text_host;
 }
 
-// Fills the call from what was asked; NULL, or the text that refuses it.
-static const char *call_check(struct call *call, const struct http_request *request) {
-    const struct conf *conf = call->api->conf;
+// What a body asks for, once it has passed every check. Borrowed from the conf.
+struct asked {
+    const struct conf_campaign *campaign;
+    const char *region_id;
+    char client_identifier[CLIENT_ID_BYTES];
+};
+
+// NULL, or the text that refuses it.
+static const char *check(const struct conf *conf, enum api_shape shape, const struct api_body *body,
+                         const struct http_request *request, struct asked *out) {
     const char *refusal;
-    const struct conf_campaign *campaign = find_campaign(conf, call->shape, &call->body, &refusal);
-    if (!campaign)
+    out->campaign = find_campaign(conf, shape, body, &refusal);
+    if (!out->campaign)
         return refusal;
-    const char *region_id = find_region(campaign, call->shape, call->body.region_id);
-    if (!region_id)
+    out->region_id = find_region(out->campaign, shape, body->region_id);
+    if (!out->region_id)
         return text_region;
-    if (!*request->client_address || strlen(request->client_address) >= sizeof call->client_address)
+    if (!*request->client_address ||
+        strlen(request->client_address) >= sizeof((struct initiate_request *)0)->client_address)
         return text_address;
-    int err = api_client_identifier(call->body.client_identifier, request->client_address,
-                                    call->client_identifier, sizeof call->client_identifier);
+    int err = api_client_identifier(body->client_identifier, request->client_address, out->client_identifier,
+                                    sizeof out->client_identifier);
     if (err)
         return err == -EMSGSIZE ? text_identifier_long : text_identifier;
-    refusal = call_check_transport(call, request);
-    if (refusal)
-        return refusal;
-    snprintf(call->client_address, sizeof call->client_address, "%s", request->client_address);
-    snprintf(call->origin.host, sizeof call->origin.host, "%s", request->host);
-    call->origin.secure = request->secure;
-    call->campaign_id = strdup(campaign->id);
-    call->business_id = strdup(campaign->business_id);
-    call->web_campaign_id = strdup(campaign->web_campaign_id);
-    call->region_id = strdup(region_id);
-    return NULL;
+    return check_transport(conf, body->transport, request);
 }
 
-static void call_begin(struct api *api, enum api_shape shape, const struct http_request *request) {
-    struct api_problems problems;
+static int fill(struct initiate_request *out, const struct asked *asked, const struct api_body *body,
+                const struct http_request *request) {
+    out->campaign_id = strdup(asked->campaign->id);
+    out->region_id = strdup(asked->region_id);
+    out->client_identifier = strdup(asked->client_identifier);
+    out->transport = body->transport;
+    out->dynamic_variables = json_incref(body->dynamic_variables);
+    out->metadata = json_incref(body->metadata);
+    out->input = body->input;
+    out->output = body->output;
+    out->origin.secure = request->secure;
+    snprintf(out->client_address, sizeof out->client_address, "%s", request->client_address);
+    // A Host that makes no URL got here because none is needed.
+    snprintf(out->origin.host, sizeof out->origin.host, "%s", request->host);
+    return out->campaign_id && out->region_id && out->client_identifier ? 0 : -ENOMEM;
+}
+
+static void call_begin(struct api *api, enum api_shape shape, const struct http_request *request,
+                       const struct api_body *body) {
+    struct asked asked;
+    const char *refusal = check(api->conf, shape, body, request, &asked);
+    if (refusal) {
+        refuse(request->exchange, refusal);
+        return;
+    }
     struct call *call = calloc(1, sizeof *call);
-    int err = call ? api_body_parse(&call->body, shape, request->body, &problems) : -ENOMEM;
+    int err = call ? fill(&call->request, &asked, body, request) : -ENOMEM;
     if (err) {
-        free(call);
-        if (err == -EINVAL) {
-            refuse_body(request->exchange, &problems);
-            return;
-        }
-        metric_add(METRIC_SESSION_FAILED, 1);
-        http_reply_message(request->exchange, 500, text_failed);
+        if (call)
+            call_free(call);
+        fail(request->exchange);
         return;
     }
     call->api = api;
     call->exchange = request->exchange;
     call->shape = shape;
-    const char *refusal = call_check(call, request);
-    bool copied = call->campaign_id && call->business_id && call->web_campaign_id && call->region_id;
-    if (refusal) {
-        refuse(call->exchange, refusal);
-        call_free(call);
-    } else if (!copied) {
-        metric_add(METRIC_SESSION_FAILED, 1);
-        http_reply_message(call->exchange, 500, text_failed);
-        call_free(call);
+    api->events.on_admit(request, call->request.campaign_id, on_admitted, call, api->events.arg);
+}
+
+static void on_request(struct api *api, enum api_shape shape, const struct http_request *request) {
+    struct api_problems problems;
+    struct api_body body;
+    int err = api_body_parse(&body, shape, request->body, &problems);
+    if (err == -EINVAL) {
+        refuse_body(request->exchange, &problems);
+    } else if (err) {
+        fail(request->exchange);
     } else {
-        api->events.on_admit(request, call->campaign_id, on_admitted, call, api->events.arg);
+        call_begin(api, shape, request, &body);
+        api_body_clear(&body);
     }
 }
 
 static void on_session_request(const struct http_request *request, void *arg) {
-    call_begin(arg, API_SHAPE_REQUEST, request);
+    on_request(arg, API_SHAPE_REQUEST, request);
 }
 
 static void on_websession_initiate(const struct http_request *request, void *arg) {
-    call_begin(arg, API_SHAPE_INITIATE, request);
+    on_request(arg, API_SHAPE_INITIATE, request);
 }
 
-int api_new(struct api **out, const struct conf *conf, struct httpc *client,
+int api_new(struct api **out, const struct conf *conf, struct initiate *initiate,
             const struct api_events *events) {
     struct api *api = calloc(1, sizeof *api);
     if (!api)
         return -ENOMEM;
     api->conf = conf;
-    api->client = client;
+    api->initiate = initiate;
     api->events = *events;
     *out = api;
     return 0;

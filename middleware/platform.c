@@ -96,14 +96,29 @@ static void take_session_id(const json_t *data, struct platform_session *out) {
     }
 }
 
+// Refusals that pass by themselves: another call would be too many just now. Told by the code alone; some are
+// prefixed with the step that failed ("STEP:CODE").
+static bool is_no_room(const char *code) {
+    static const char *const codes[] = {"CONCURRENCY_LIMIT_REACHED",
+                                        "USER_CUSTOMER_CONCURRENCY_LIMIT_REACHED", "NOT_ACCEPTING_NEW_WORK",
+                                        "NO_SERVER_CAPACITY"};
+    const char *colon = code ? strrchr(code, ':') : NULL;
+    const char *name = colon ? colon + 1 : code;
+    for (size_t i = 0; name && i < sizeof codes / sizeof codes[0]; i++) {
+        if (strcmp(name, codes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int take_answer(const json_t *root, struct platform_session *out, struct err_text *err) {
     if (!json_is_object(root))
         return err_set(err, -EPROTO, "the platform's answer is not a JSON object");
     if (!json_is_true(platform_field(root, "success"))) {
         const char *code = json_string_value(platform_field(root, "code"));
         const char *message = json_string_value(platform_field(root, "message"));
-        return err_set(err, -EREMOTEIO, "the platform refused: %.64s %.128s", code ? code : "",
-                       message ? message : "(no message)");
+        return err_set(err, is_no_room(code) ? -EAGAIN : -EREMOTEIO, "the platform refused: %.64s %.128s",
+                       code ? code : "", message ? message : "(no message)");
     }
     const json_t *data = platform_field(root, "data");
     const char *url = json_string_value(platform_field(data, "sessionWebSocketURL"));

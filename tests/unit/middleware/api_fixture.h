@@ -78,7 +78,7 @@ static void platform_answers(long status, const char *body) {
     platform.on_done = NULL;
 }
 
-static void platform_fails(int err) {
+__attribute__((unused)) static void platform_fails(int err) {
     struct httpc_response response = {.err = err, .body = "", .text = "it did not answer"};
     platform.on_done(&response, platform.arg);
     platform.on_done = NULL;
@@ -86,6 +86,7 @@ static void platform_fails(int err) {
 
 struct fixture {
     struct api *api;
+    struct initiate *initiate;
     struct conf *conf;
     struct http_route routes[API_ROUTES];
     struct api_admission verdict;
@@ -157,17 +158,17 @@ static void set_up(struct fixture *f, const char *config) {
     *f = (struct fixture){.verdict = {.status = 200}};
     memset(&platform, 0, sizeof platform);
     assert_int_equal(conf_parse(&f->conf, "test", config, strlen(config), NULL, &report), 0);
-    struct api_events events = {.on_admit = on_admit,
-                                .on_release = on_release,
-                                .on_session = on_session,
-                                .ice_servers_json = ice_servers_json,
-                                .arg = f};
-    assert_int_equal(api_new(&f->api, f->conf, NULL, &events), 0);
+    struct api_events events = {
+        .on_admit = on_admit, .on_release = on_release, .ice_servers_json = ice_servers_json, .arg = f};
+    struct initiate_events made = {.on_session = on_session, .arg = f};
+    assert_int_equal(initiate_new(&f->initiate, f->conf, NULL, &made), 0);
+    assert_int_equal(api_new(&f->api, f->conf, f->initiate, &events), 0);
     api_routes(f->api, f->routes);
 }
 
 static void tear_down(struct fixture *f) {
     api_free(f->api);
+    initiate_free(f->initiate);
     conf_free(f->conf);
 }
 
@@ -195,7 +196,8 @@ static const char platform_good[] =
     "\"conversationSessionId\":"
     "\"ses_abc\",\"sessionWebSocketURL\":\"wss://agent.example/ws?token=SECRET\"}}";
 
-static void expect(struct fixture *f, const char *body, unsigned status, const char *answer) {
+__attribute__((unused)) static void expect(struct fixture *f, const char *body, unsigned status,
+                                           const char *answer) {
     struct http_exchange exchange;
     post_from(f, REQUEST, "203.0.113.9", body, &exchange);
     if (exchange.status != status || !strstr(exchange.body, answer))

@@ -229,6 +229,7 @@ static void admission_decides(void **state) {
     struct conf *next = NULL;
     static const char text[] = "{" PLATFORM ",\"Agent\":{\"SampleRate\":24000}}";
     assert_int_equal(conf_parse(&next, "t", text, strlen(text), NULL, &report), 0);
+    initiate_set_conf(f.initiate, next);
     api_set_conf(f.api, next);
     conf_free(f.conf);
     f.conf = next;
