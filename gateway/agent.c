@@ -63,6 +63,12 @@ void agent_give_text(struct agent *agent, const char *text, size_t len) {
         agent->events.on_text(text, len, agent->events.arg);
 }
 
+bool agent_give_dtmf(struct agent *agent, const char *digits) {
+    if (agent->closing || agent->ended || !agent->events.on_dtmf)
+        return false;
+    return agent->events.on_dtmf(digits, agent->events.arg);
+}
+
 int agent_write(struct agent *agent, enum wsc_kind kind, const uint8_t *data, size_t len) {
     return agent->opened && !agent->ended && !agent->closing ? wsc_send(agent->ws, kind, data, len)
                                                              : -ENOTCONN;
@@ -203,6 +209,10 @@ int agent_send_text(struct agent *agent, const char *text, size_t len) {
     if (!agent->opened && !agent->ended && !agent->closing)
         return early_add(agent, text, len);
     return agent->ops->send_text(agent->state, text, len);
+}
+
+int agent_send_dtmf(struct agent *agent, char digit) {
+    return agent->ops->send_dtmf(agent->state, digit);
 }
 
 void agent_pause(struct agent *agent, bool paused) {

@@ -16,6 +16,7 @@ struct agent_ops {
     void (*on_data)(void *state, enum wsc_kind kind, const uint8_t *data, size_t len, bool end);
     int (*send_audio)(void *state, const uint8_t *frame, size_t len);
     int (*send_text)(void *state, const char *text, size_t len);
+    int (*send_dtmf)(void *state, char digit);
 };
 
 extern const struct agent_ops agent_iqra_ops;
@@ -23,6 +24,8 @@ extern const struct agent_ops agent_iqra_ops;
 // For dialects.
 void agent_give_audio(struct agent *agent, const uint8_t *data, size_t len, bool message_end);
 void agent_give_text(struct agent *agent, const char *text, size_t len);
+// Digits for the far side; false: it takes none, so the message is an ordinary text after all.
+bool agent_give_dtmf(struct agent *agent, const char *digits);
 int agent_write(struct agent *agent, enum wsc_kind kind, const uint8_t *data, size_t len); // as wsc_send
 const char *agent_call_id(const struct agent *agent);                                      // for logs
 // The agent broke the rules: on_end now, and `code` on the wire when the owner closes.

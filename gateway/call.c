@@ -101,6 +101,17 @@ static void on_agent_text(const char *text, size_t len, void *arg) {
     }
 }
 
+static bool on_agent_dtmf(const char *digits, void *arg) {
+    struct call *call = arg;
+    if (call->state == CALL_ENDING || !call->leg.ops->send_dtmf)
+        return false;
+    int err = call->leg.ops->send_dtmf(call->leg.impl, digits);
+    if (err)
+        log_warn(call->id, "call", "the agent's digits cannot go to the %s (%s)", call->side->name,
+                 err_name(err));
+    return true;
+}
+
 static void on_agent_end(bool was_open, unsigned code, const char *reason, void *arg) {
     struct call *call = arg;
     if (call->state == CALL_ENDING)
@@ -141,6 +152,7 @@ static int call_connect_agent(struct call *call) {
     const struct agent_events events = {.on_open = on_agent_open,
                                         .on_audio = on_agent_audio,
                                         .on_text = on_agent_text,
+                                        .on_dtmf = on_agent_dtmf,
                                         .on_end = on_agent_end,
                                         .on_closed = on_agent_closed,
                                         .arg = call};
@@ -211,7 +223,8 @@ static void on_leg_text(const char *text, size_t len, void *arg) {
 
 static void on_leg_dtmf(char digit, void *arg) {
     struct call *call = arg;
-    log_info(call->id, "call", "DTMF %c: the iqra dialect has no event for it", digit);
+    int err = call->agent ? agent_send_dtmf(call->agent, digit) : -ENOTCONN;
+    log_debug(call->id, "call", "a digit was pressed%s", err ? ", but cannot go to the agent" : "");
 }
 
 static void on_leg_end(enum leg_end end, const char *reason, void *arg) {

@@ -7,6 +7,7 @@
 #include "signaling/wsc_frame.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,6 +30,13 @@ void agent_give_text(struct agent *agent, const char *text, size_t len) {
     (void)agent;
     if (len > TEXT_MAX || !utf8_valid(text, len))
         abort();
+}
+
+bool agent_give_dtmf(struct agent *agent, const char *digits) {
+    size_t len = strlen(digits);
+    if (!len || len > AGENT_DTMF_MAX)
+        abort();
+    return !agent->failed;
 }
 
 int agent_write(struct agent *agent, enum wsc_kind kind, const uint8_t *data, size_t len) {

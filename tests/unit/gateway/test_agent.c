@@ -25,12 +25,15 @@ struct talk {
     unsigned refuse;                          // HTTP status instead of an upgrade
     // at the server
     size_t text_len, audio_len, messages;
-    char first_texts[16]; // in a row
+    char first_texts[64]; // in a row
     char auth[64];
     unsigned close_code;
     // at the client
     char *text;
     size_t heard_text_len, heard_texts, heard_audio;
+    char digits[AGENT_DTMF_MAX + 1];
+    unsigned digits_heard;
+    bool no_dtmf; // the far side takes none
     bool opened, ended, was_open;
     unsigned code;
     char reason[128];
@@ -102,6 +105,15 @@ static void on_text(const char *text, size_t len, void *arg) {
         agent_close(talk->agent, 1000, "bye");
 }
 
+static bool on_dtmf(const char *digits, void *arg) {
+    struct talk *talk = arg;
+    if (talk->no_dtmf)
+        return false;
+    talk->digits_heard++;
+    snprintf(talk->digits, sizeof talk->digits, "%s", digits);
+    return true;
+}
+
 static void on_end(bool was_open, unsigned code, const char *reason, void *arg) {
     struct talk *talk = arg;
     assert_false(talk->ended);
@@ -150,7 +162,13 @@ static void talk_run(struct talk *talk) {
                                        .call_id = "test",
                                        .dialect = "iqra",
                                        .format = {CONF_PCM, 16000, 20}};
-    const struct agent_events events = {on_open, on_audio, on_text, on_end, on_closed, talk};
+    const struct agent_events events = {.on_open = on_open,
+                                        .on_audio = on_audio,
+                                        .on_text = on_text,
+                                        .on_dtmf = on_dtmf,
+                                        .on_end = on_end,
+                                        .on_closed = on_closed,
+                                        .arg = talk};
     assert_int_equal(agent_connect(&talk->agent, &agent, &events), 0);
     if (talk->client_begins)
         talk->client_begins(talk);
@@ -274,6 +292,46 @@ static void test_text_that_is_not_utf8(void **state) {
     assert_int_equal(talk.close_code, 1007);
 }
 
+static void say_digits(struct ws *ws) {
+    static const char *const texts[] = {
+        "{\"type\":\"send_dtmf\",\"digits\":\"12,#\"}", "{\"type\":\"send_dtmf\",\"digits\":\"\"}",
+        "{\"type\":\"send_dtmf\",\"digits\":\"5x\"}",   "{\"type\":\"send_dtmf\",\"digits\":5}",
+        "{\"type\":\"chat\",\"digits\":\"5\"}",         "{\"type\":\"send_dtmf\"",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        ws_send(ws, false, texts[i], strlen(texts[i]));
+    ws_close(ws, 1000, "said");
+}
+
+static void test_digits_from_the_agent(void **state) {
+    (void)state;
+    struct talk talk = {.server_says = say_digits};
+    talk_run(&talk);
+    assert_int_equal(talk.digits_heard, 1);
+    assert_string_equal(talk.digits, "12,#");
+    assert_int_equal(talk.heard_texts, 2); // what is no command
+}
+
+static void test_digits_are_a_text_where_nobody_takes_them(void **state) {
+    (void)state;
+    struct talk talk = {.server_says = say_digits, .no_dtmf = true};
+    talk_run(&talk);
+    assert_int_equal(talk.digits_heard, 0);
+    assert_int_equal(talk.heard_texts, 3);
+}
+
+static void press(struct talk *talk) {
+    assert_int_equal(agent_send_dtmf(talk->agent, '#'), 0);
+    assert_int_equal(agent_send_text(talk->agent, "!", 1), 0);
+}
+
+static void test_digits_to_the_agent(void **state) {
+    (void)state;
+    struct talk talk = {.client_does = press};
+    talk_run(&talk);
+    assert_string_equal(talk.first_texts, "{\"type\":\"dtmf\",\"digit\":\"#\"}!");
+}
+
 static void test_refused(void **state) {
     (void)state;
     int64_t before = metric_read(METRIC_AGENT_FAILED);
@@ -307,6 +365,9 @@ int main(void) {
         cmocka_unit_test(test_what_is_written_early_is_bounded),
         cmocka_unit_test(test_text_beyond_64_kib_is_dropped),
         cmocka_unit_test(test_text_that_is_not_utf8),
+        cmocka_unit_test(test_digits_from_the_agent),
+        cmocka_unit_test(test_digits_are_a_text_where_nobody_takes_them),
+        cmocka_unit_test(test_digits_to_the_agent),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_bad_config),
     };

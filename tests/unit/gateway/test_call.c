@@ -37,6 +37,8 @@ static struct fixture {
     unsigned offers, candidates, gone, bridges, leg_ups, agent_ups, agent_texts, leg_texts;
     bool peer_open, agent_open;
     bool failing_agent;
+    char digits[8]; // given to the agent
+    unsigned agent_digits;
 } f;
 
 // ---- stand-ins, linked instead of the real modules
@@ -135,6 +137,13 @@ int agent_send_text(struct agent *agent, const char *text, size_t len) {
     (void)text;
     (void)len;
     f.agent_texts++;
+    return 0;
+}
+
+int agent_send_dtmf(struct agent *agent, char digit) {
+    (void)agent;
+    assert_true(f.agent_digits < sizeof f.digits - 1);
+    f.digits[f.agent_digits++] = digit;
     return 0;
 }
 
@@ -306,6 +315,15 @@ static void texts_cross(void **state) {
     assert_int_equal(f.leg_texts, 1);
 }
 
+static void digits_go_to_the_agent_once_and_in_order(void **state) {
+    (void)state;
+    bring_up();
+    f.leg_events->on_dtmf('4', f.leg_arg);
+    f.leg_events->on_dtmf('#', f.leg_arg);
+    assert_string_equal(f.digits, "4#");
+    assert_false(f.agent_events.on_dtmf("12", f.agent_events.arg)); // a browser takes none
+}
+
 static void a_bad_first_offer_ends_the_call_and_names_why(void **state) {
     (void)state;
     f.offer_result = -ENOENT;
@@ -427,6 +445,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RULE(an_offer_is_answered_and_the_agent_called),
         RULE(texts_cross),
+        RULE(digits_go_to_the_agent_once_and_in_order),
         RULE(a_bad_first_offer_ends_the_call_and_names_why),
         RULE(no_free_port_is_not_the_browsers_fault),
         RULE(a_call_keeps_the_configuration_it_began_with),

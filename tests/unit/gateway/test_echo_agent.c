@@ -121,7 +121,7 @@ static struct talk *talk_run(struct agent_format format, bool right_path) {
                                         .call_id = "test",
                                         .dialect = "iqra",
                                         .format = format};
-    const struct agent_events events = {on_open, on_audio, on_text, on_end, on_agent_closed, talk};
+    const struct agent_events events = {on_open, on_audio, on_text, NULL, on_end, on_agent_closed, talk};
     assert_int_equal(agent_connect(&talk->agent, &config, &events), 0);
     uv_run(&talk->loop, UV_RUN_DEFAULT);
     assert_true(talk->agent_closed && talk->echo_closed);

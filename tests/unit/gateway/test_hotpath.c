@@ -429,7 +429,7 @@ static void path_connect(struct path *path, const struct server *server, const s
                                         .connect_timeout_ms = PATIENCE_MS,
                                         .call_id = "test",
                                         .dialect = "iqra"};
-    const struct agent_events events = {on_open, on_audio, on_text, on_end, on_agent_closed, path};
+    const struct agent_events events = {on_open, on_audio, on_text, NULL, on_end, on_agent_closed, path};
     assert_int_equal(uv_loop_init(&path->loop), 0);
     uv_timer_init(&path->loop, &path->guard);
     uv_timer_start(&path->guard, on_guard, PATIENCE_MS, 0);
