@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signaling/auth.h"
 
+#include "gateway/core/span.h"
+
+#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -240,6 +243,60 @@ enum auth_verdict auth_use(struct auth *auth, const char *token, const char *ses
     if (is_used(auth, ours) || !use_up(auth, ours, expires_unix, now_unix))
         return AUTH_USED;
     return AUTH_OK;
+}
+
+// ---- sealed names
+
+static bool is_name(const char *name, size_t len) {
+    if (!len || len > AUTH_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)name[i]) && name[i] != '-' && name[i] != '_')
+            return false;
+    return true;
+}
+
+// No session token's first part has a ':', so neither kind of MAC is ever one of the other.
+static bool seal_mac(const struct auth *auth, const char *purpose, const char *front, size_t front_len,
+                     uint8_t mac[MAC_LEN]) {
+    char text[AUTH_SEALED_MAX + 32];
+    int len = snprintf(text, sizeof text, "%s:%.*s", purpose, (int)front_len, front);
+    return len > 0 && (size_t)len < sizeof text && mac_of(auth, text, (size_t)len, mac);
+}
+
+int auth_seal(const struct auth *auth, const char *purpose, const char *name, int64_t expires_unix,
+              char out[AUTH_SEALED_MAX]) {
+    uint8_t mac[MAC_LEN];
+    char mac_text[MAC_TEXT_LEN + 2];
+    if (!is_name(name, strlen(name)) || expires_unix < 0)
+        return -EINVAL;
+    int len = snprintf(out, AUTH_SEALED_MAX, "%s.%lld", name, (long long)expires_unix);
+    if (!seal_mac(auth, purpose, out, (size_t)len, mac))
+        return -EIO;
+    base64url_encode(mac, MAC_LEN, mac_text);
+    snprintf(out + len, AUTH_SEALED_MAX - (size_t)len, ".%s", mac_text);
+    return 0;
+}
+
+enum auth_verdict auth_open(const struct auth *auth, const char *purpose, const char *sealed,
+                            int64_t now_unix, char name[AUTH_NAME_MAX + 1]) {
+    struct span rest = span_str(sealed), sealed_name, expires_text;
+    uint8_t theirs[MAC_LEN + 3], ours[MAC_LEN];
+    uint64_t expires;
+    if (!rest.len)
+        return AUTH_EMPTY;
+    if (!span_until(&rest, '.', &sealed_name) || !span_until(&rest, '.', &expires_text) ||
+        rest.len != MAC_TEXT_LEN || !is_name((const char *)sealed_name.ptr, sealed_name.len) ||
+        !span_u64(&expires_text, INT64_MAX, &expires) || expires_text.len)
+        return AUTH_FORMAT;
+    const char *mac_text = (const char *)rest.ptr;
+    if (base64url_decode(mac_text, MAC_TEXT_LEN, theirs) != MAC_LEN)
+        return AUTH_FORMAT;
+    if (!seal_mac(auth, purpose, sealed, (size_t)(mac_text - sealed) - 1, ours) ||
+        CRYPTO_memcmp(ours, theirs, MAC_LEN) != 0)
+        return AUTH_SIGNATURE;
+    span_copy(sealed_name, name, AUTH_NAME_MAX + 1);
+    return (int64_t)expires < now_unix ? AUTH_EXPIRED : AUTH_OK;
 }
 
 const char *auth_verdict_text(enum auth_verdict verdict) {

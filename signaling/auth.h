@@ -37,6 +37,15 @@ enum auth_verdict auth_use(struct auth *auth, const char *token, const char *ses
                            const char *client_id, int64_t now_unix);
 const char *auth_verdict_text(enum auth_verdict verdict); // "Token has expired." and so on
 
+// Names that only we give out: a sealed name is `name "." expires_unix "." base64url(HMAC-SHA256)`. `purpose`
+// keeps the seals of different uses apart. Names are letters, digits, '-' and '_', at most AUTH_NAME_MAX.
+enum { AUTH_NAME_MAX = 64, AUTH_SEALED_MAX = AUTH_NAME_MAX + 72 };
+int auth_seal(const struct auth *auth, const char *purpose, const char *name, int64_t expires_unix,
+              char out[AUTH_SEALED_MAX]);
+// AUTH_OK and AUTH_EXPIRED fill `name`; otherwise AUTH_EMPTY, AUTH_FORMAT or AUTH_SIGNATURE. Not used up.
+enum auth_verdict auth_open(const struct auth *auth, const char *purpose, const char *sealed,
+                            int64_t now_unix, char name[AUTH_NAME_MAX + 1]);
+
 bool auth_equal(const char *a, const char *b); // constant time in the content; for API tokens
 // TURN credential for `username` (the time of expiry) by coturn's REST scheme: base64(HMAC-SHA1(secret,
 // username)). -ENOBUFS, -EIO.

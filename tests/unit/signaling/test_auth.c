@@ -153,6 +153,74 @@ static void test_equal_and_random_id(void **state) {
     assert_non_null(auth_verdict_text(AUTH_EXPIRED));
 }
 
+// ---- sealed names
+
+static void test_seal_and_open(void **state) {
+    (void)state;
+    struct auth *here = make("secret"), *there = make("secret"), *other = make("other");
+    char sealed[AUTH_SEALED_MAX], name[AUTH_NAME_MAX + 1] = "";
+    assert_int_equal(auth_seal(here, "hub", "conn-1_A", NOW + 60, sealed), 0);
+    assert_int_equal(auth_open(there, "hub", sealed, NOW + 60, name), AUTH_OK);
+    assert_string_equal(name, "conn-1_A");
+    assert_int_equal(auth_open(there, "hub", sealed, NOW, name), AUTH_OK); // not used up
+    name[0] = '\0';
+    assert_int_equal(auth_open(there, "hub", sealed, NOW + 61, name), AUTH_EXPIRED);
+    assert_string_equal(name, "conn-1_A");
+    assert_int_equal(auth_open(there, "hubs", sealed, NOW, name), AUTH_SIGNATURE);
+    assert_int_equal(auth_open(other, "hub", sealed, NOW, name), AUTH_SIGNATURE);
+    auth_free(here);
+    auth_free(there);
+    auth_free(other);
+}
+
+static void test_every_changed_byte_of_a_seal_is_refused(void **state) {
+    (void)state;
+    struct auth *auth = make("secret");
+    char sealed[AUTH_SEALED_MAX], name[AUTH_NAME_MAX + 1] = "untouched";
+    assert_int_equal(auth_seal(auth, "hub", "abc", NOW, sealed), 0);
+    for (size_t i = 0; sealed[i]; i++) {
+        char kept = sealed[i];
+        sealed[i] = kept == 'A' ? 'M' : 'A';
+        enum auth_verdict verdict = auth_open(auth, "hub", sealed, NOW, name);
+        assert_true(verdict == AUTH_SIGNATURE || verdict == AUTH_FORMAT);
+        sealed[i] = kept;
+    }
+    assert_string_equal(name, "untouched");
+    auth_free(auth);
+}
+
+static void test_names_and_seals_that_are_none(void **state) {
+    (void)state;
+    struct auth *auth = make("secret");
+    char sealed[AUTH_SEALED_MAX], name[AUTH_NAME_MAX + 1], longest[AUTH_NAME_MAX + 2];
+    memset(longest, 'n', sizeof longest);
+    longest[AUTH_NAME_MAX + 1] = '\0';
+    assert_int_equal(auth_seal(auth, "hub", longest, NOW, sealed), -EINVAL);
+    longest[AUTH_NAME_MAX] = '\0';
+    assert_int_equal(auth_seal(auth, "hub", longest, INT64_MAX, sealed), 0);
+    assert_int_equal(auth_open(auth, "hub", sealed, NOW, name), AUTH_OK);
+    assert_string_equal(name, longest);
+    assert_int_equal(auth_seal(auth, "hub", "", NOW, sealed), -EINVAL);
+    assert_int_equal(auth_seal(auth, "hub", "a.b", NOW, sealed), -EINVAL);
+    assert_int_equal(auth_open(auth, "hub", "", NOW, name), AUTH_EMPTY);
+    static const char *const bad[] = {
+        "abc",
+        "abc.1",
+        "abc.1.",
+        "abc.1.short",
+        "..",
+        "abc.1x.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "abc.-1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ".1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "a/c.1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "abc.1.AAAAAAAAAAAAAAAAAAAAA+AAAAAAAAAAAAAAAAAAAAA",
+        "abc.99999999999999999999.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(auth_open(auth, "hub", bad[i], NOW, name), AUTH_FORMAT);
+    auth_free(auth);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip_and_single_use),
@@ -164,6 +232,9 @@ int main(void) {
         cmocka_unit_test(test_too_small_and_too_long),
         cmocka_unit_test(test_table_of_used_tokens),
         cmocka_unit_test(test_equal_and_random_id),
+        cmocka_unit_test(test_seal_and_open),
+        cmocka_unit_test(test_every_changed_byte_of_a_seal_is_refused),
+        cmocka_unit_test(test_names_and_seals_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
