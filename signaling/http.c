@@ -181,6 +181,8 @@ static void on_part_closed(void *arg) {
 static bool overdue(struct http_conn *conn, uint64_t now_ns) {
     bool stuck = conn->exchange && http_exchange_stuck(conn->exchange);
     conn->stuck_ticks = stuck ? conn->stuck_ticks + 1 : 0;
+    if (conn->exchange && http_exchange_left(conn->exchange))
+        return true;
     return (conn->deadline_ns && now_ns > conn->deadline_ns) || conn->stuck_ticks >= STUCK_TICKS;
 }
 

@@ -46,10 +46,13 @@ void http_reply_json(struct http_exchange *exchange, unsigned status, const char
 void http_reply_message(struct http_exchange *exchange, unsigned status,
                         const char *message); // {"message":"..."}
 
+// For who holds an exchange for long: `on_gone` once, within two seconds or so, when the client leaves before it is
+// answered. The answer is still due. A client that only shuts its sending side down has left, too.
+void http_hold(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg);
+
 // Answers of no known length (server-sent events): the head goes out at once, then pieces as they come
 // (chunked). After http_stream_begin the exchange lives until http_stream_end, instead of until http_reply.
-// `on_gone` (may be NULL): the client left, found when something is sent; pieces then go nowhere;
-// http_stream_end is still due.
+// `on_gone` (may be NULL): as for http_hold; pieces then go nowhere; http_stream_end is still due.
 int http_stream_begin(struct http_exchange *exchange, unsigned status, const char *content_type,
                       const struct http_header_field *headers, size_t header_count,
                       void (*on_gone)(void *arg), void *arg);

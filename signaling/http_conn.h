@@ -104,6 +104,7 @@ void http_exchange_wants_write(
     struct http_exchange *exchange); // something is in `out`, or the answer is complete
 void http_exchange_free(struct http_exchange *exchange);
 bool http_exchange_stuck(const struct http_exchange *exchange); // see http_exchange.c
+bool http_exchange_left(const struct http_exchange *exchange);  // held, and the client is no more
 bool http_exchange_pipelined(const struct http_conn *conn);     // see http_exchange.c
 bool http_path_matches(const char *pattern, const char *path);
 

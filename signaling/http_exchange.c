@@ -5,7 +5,8 @@
 // on bytes nobody reads. So reading is off from the end of a request until there is something to send. But
 // with reading off it does not write either, hence it is on while `out` has bytes, and a stream turns it off
 // after each piece. What remains is a client that sends on, or has shut its side down, and does not read what
-// it gets: http_exchange_stuck finds it.
+// it gets: http_exchange_stuck finds it. And nothing is read while an exchange is held, so that its client has left
+// is not seen either: http_exchange_left looks.
 //
 // Requests are not pipelined: the library hands itself the wrong bytes as the body of a request that came
 // behind another one, and turns for ever when more bytes follow. Such a request ends the connection before
@@ -13,6 +14,7 @@
 #include "signaling/http_conn.h"
 
 #include "gateway/core/metrics.h"
+#include "signaling/http_tcp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,6 +151,11 @@ bool http_exchange_stuck(const struct http_exchange *exchange) {
     char byte;
     return (exchange->answered || exchange->streaming) && lws_partial_buffered(wsi) &&
            recv(lws_get_socket_fd(wsi), &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+bool http_exchange_left(const struct http_exchange *exchange) {
+    return exchange->on_gone && !exchange->answered &&
+           http_tcp_peer_left(lws_get_socket_fd(exchange->conn->wsi));
 }
 
 // A client that asks before it sends a large body (RFC 9110, 10.1.1).

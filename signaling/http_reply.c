@@ -167,6 +167,7 @@ static const char emergency[] =
 // take it.
 static void finish(struct http_exchange *exchange, int rc) {
     exchange->owned = false;
+    exchange->on_gone = NULL;
     if (!exchange->conn) {
         http_exchange_free(exchange);
         return;
@@ -197,6 +198,11 @@ void http_reply_json(struct http_exchange *exchange, unsigned status, const char
 void http_reply_message(struct http_exchange *exchange, unsigned status, const char *message) {
     finish(exchange,
            exchange->conn ? http_reply_format_message(exchange, status, message, &exchange->out) : 0);
+}
+
+void http_hold(struct http_exchange *exchange, void (*on_gone)(void *arg), void *arg) {
+    exchange->on_gone = on_gone;
+    exchange->gone_arg = arg;
 }
 
 int http_stream_begin(struct http_exchange *exchange, unsigned status, const char *content_type,
@@ -242,7 +248,6 @@ int http_stream_send(struct http_exchange *exchange, const void *data, size_t le
 }
 
 void http_stream_end(struct http_exchange *exchange) {
-    exchange->on_gone = NULL;
     int rc = 0;
     if (exchange->conn && !exchange->http_1_0 && !exchange->head)
         rc = add_text(&exchange->out, "0\r\n\r\n");

@@ -104,6 +104,62 @@ static void test_stream_client_leaves(void **state) {
 }
 
 // A client that does not read is cut off once a mebibyte waits for it.
+static bool gone_in_time(struct client *other) {
+    uint64_t deadline = client_deadline();
+    while (!t.gone && uv_hrtime() < deadline)
+        client_turn(other);
+    return t.gone;
+}
+
+static void test_client_of_a_held_exchange_leaves(void **state) {
+    (void)state;
+    struct client client, other;
+    struct response response;
+    open_client(&client);
+    open_client(&other);
+    client_text(&client, "GET /later HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(reached(&client, &t.requests, 1));
+    http_hold(t.later, on_stream_gone, NULL);
+    client_request(&other, &response, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(response.status, 202);
+    assert_false(t.gone);
+    client_close(&client);
+    assert_true(gone_in_time(&other));
+    http_reply_message(t.later, 200, "too late");
+    client_close(&other);
+}
+
+static void test_held_exchange_is_answered(void **state) {
+    (void)state;
+    struct client client;
+    struct response response;
+    open_client(&client);
+    client_text(&client, "GET /later HTTP/1.1\r\n" HOST "\r\n");
+    assert_true(reached(&client, &t.requests, 1));
+    http_hold(t.later, on_stream_gone, NULL);
+    http_reply(t.later, 200, "text/plain", "now", 3, NULL, 0);
+    client_response(&client, &response, false);
+    assert_string_equal(response.body, "now");
+    client_close(&client);
+    uv_run(&t.loop, UV_RUN_NOWAIT);
+    assert_false(t.gone);
+}
+
+static void test_client_of_a_silent_stream_leaves(void **state) {
+    (void)state;
+    struct client client, other;
+    open_client(&client);
+    open_client(&other);
+    client_text(&client, "GET /stream HTTP/1.1\r\n" HOST "\r\n");
+    uint64_t deadline = client_deadline();
+    while (!strstr(client.data, "one") && uv_hrtime() < deadline)
+        client_turn(&client);
+    client_close(&client);
+    assert_true(gone_in_time(&other));
+    http_stream_end(t.later);
+    client_close(&other);
+}
+
 static void test_stream_client_does_not_read(void **state) {
     (void)state;
     struct client client, other;
@@ -133,6 +189,9 @@ int main(void) {
         WITH_SERVER(test_large_answer),
         WITH_SERVER(test_stream),
         WITH_SERVER(test_stream_client_leaves),
+        WITH_SERVER(test_client_of_a_held_exchange_leaves),
+        WITH_SERVER(test_held_exchange_is_answered),
+        WITH_SERVER(test_client_of_a_silent_stream_leaves),
         WITH_SERVER(test_stream_client_does_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
