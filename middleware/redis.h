@@ -51,7 +51,7 @@ bool redis_up(const struct redis *redis);
 const char *redis_why_down(const struct redis *redis); // for /readyz and logs; "" while up
 
 // Arguments are copied; any bytes. `fn` may be NULL: nobody waits for the answer. When it returns an error,
-// `fn` is not called: -ENOTCONN, -ENOMEM.
+// `fn` is not called: -ENOTCONN, -ENOMEM, -E2BIG (more than 1,024 arguments or 16 MiB).
 struct redis_arg {
     const char *ptr;
     size_t len;
@@ -61,7 +61,7 @@ struct redis_arg redis_int(int64_t value, char buffer[24]); // writes into the c
 int redis_command(struct redis *redis, const struct redis_arg *args, size_t count, redis_fn *fn, void *arg);
 
 // A Lua script, kept by its owner for as long as the client lives (static): sent by EVALSHA, loaded again
-// whenever Redis says NOSCRIPT.
+// whenever Redis says NOSCRIPT; it then runs after the commands that were sent meanwhile.
 struct redis_script {
     const char *text;
     char sha[41]; // filled at first use
@@ -72,7 +72,8 @@ int redis_eval(struct redis *redis, struct redis_script *script, const struct re
 // Messages of a channel, on the second connection; subscribed again after an outage, in which messages are
 // lost: so they may only be hints. One subscriber a channel. `on_subscribed` (may be NULL): each time Redis has
 // said that messages will come, the first time and after each outage; so what was missed can be looked up now.
-// Both are called from the loop, never inside redis_subscribe. 0, -EEXIST, -ENOMEM.
+// Both are called from the loop, never inside redis_subscribe. 0, -EEXIST, -ENOMEM,
+// -ENOBUFS beyond 1,024 channels.
 int redis_subscribe(struct redis *redis, const char *channel, void (*on_subscribed)(void *arg),
                     void (*on_message)(const char *message, size_t len, void *arg), void *arg);
 void redis_unsubscribe(struct redis *redis, const char *channel);

@@ -37,7 +37,10 @@ struct wsc_stream {
     struct wsc_stream_config config;
     struct wsc_stream_events events;
     enum stream_state state;
-    uv_tcp_t tcp;
+    union {
+        uv_tcp_t tcp;
+        uv_pipe_t pipe; // config.path
+    };
     uv_timer_t timer; // one address's share of the time; also carries a write failure to the loop
     uv_connect_t connect;
     uv_write_t write;
@@ -310,13 +313,14 @@ const char *wsc_stream_phase(const struct wsc_stream *stream) {
 
 static void connected(struct wsc_stream *stream) {
     uv_timer_stop(&stream->timer);
-    uv_tcp_nodelay(&stream->tcp, 1);
+    if (!stream->config.path)
+        uv_tcp_nodelay(&stream->tcp, 1);
     int err = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     if (err) {
         stream_fail_err(stream, err);
         return;
     }
-    if (!stream->config.url->secure) {
+    if (stream->config.path || !stream->config.url->secure) {
         stream->state = STREAM_UP;
         stream->events.on_up(stream->events.arg);
         return;
@@ -412,6 +416,18 @@ static int resolve_start(struct wsc_stream *stream) {
     return 0;
 }
 
+static int dial_path(struct wsc_stream *stream) {
+    int err = uv_pipe_init(stream->config.loop, &stream->pipe, 0);
+    if (err)
+        return err;
+    stream->pipe.data = stream->connect.data = stream;
+    stream->handles++;
+    stream->tcp_open = true;
+    stream->state = STREAM_DIALLING;
+    uv_pipe_connect(&stream->connect, &stream->pipe, stream->config.path, on_connect);
+    return 0;
+}
+
 int wsc_stream_open(struct wsc_stream **out, const struct wsc_stream_config *config,
                     const struct wsc_stream_events *events) {
     struct wsc_stream *stream = calloc(1, sizeof *stream);
@@ -424,14 +440,14 @@ int wsc_stream_open(struct wsc_stream **out, const struct wsc_stream_config *con
         stream->ring_cap = RING_MIN;
     if (config->connect_timeout_ms)
         stream->deadline_ms = uv_now(config->loop) + config->connect_timeout_ms;
-    int err = resolve_start(stream);
+    int err = config->path ? dial_path(stream) : resolve_start(stream);
     if (err) {
         free(stream);
         return err;
     }
     uv_timer_init(config->loop, &stream->timer); // cannot fail
     stream->timer.data = stream;
-    stream->handles = 1;
+    stream->handles++;
     *out = stream;
     return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bytes under the WebSocket client: resolve -> TCP to each address in turn -> TLS when asked -> read and
+// The bytes under the WebSocket client, and under the Redis client: resolve -> TCP to each address in turn -> TLS when asked -> read and
 // write.
 //
 //   write   uv_try_write; what the kernel does not take goes into a ring that uv_write drains
@@ -27,6 +27,7 @@ struct wsc_stream_config {
     uv_loop_t *loop;
     const struct wsc_tls *tls;   // borrowed, outlives the stream
     const struct wsc_url *url;   // borrowed, outlives the stream
+    const char *path;            // a unix socket in place of `url`, at most 107 bytes; borrowed likewise
     uint32_t connect_timeout_ms; // shared out among the addresses; the owner keeps the overall deadline
     size_t queue_bytes;
 };

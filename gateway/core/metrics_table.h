@@ -93,3 +93,12 @@ METRIC(METRIC_WEBHOOK_UNAUTHORIZED, counter, "iqra_webhooks_total", "outcome=\"u
        "Session-ended webhooks by outcome")
 METRIC(METRIC_WEBHOOK_FAILED, counter, "iqra_webhooks_total", "outcome=\"failed\"",
        "Session-ended webhooks by outcome")
+METRIC(METRIC_REDIS_UP, gauge, "iqra_redis_up", "", "1 while Redis takes commands")
+METRIC(METRIC_REDIS_CONNECTS, counter, "iqra_redis_connects_total", "",
+       "Connections to Redis that came up, the first one included")
+METRIC(METRIC_REDIS_COMMANDS, counter, "iqra_redis_commands_total", "", "Commands sent to Redis")
+METRIC(METRIC_REDIS_ERRORS, counter, "iqra_redis_errors_total", "",
+       "Commands that Redis refused or never answered")
+METRIC(METRIC_REDIS_ANSWERS, counter, "iqra_redis_answers_total", "", "Commands that Redis answered")
+METRIC(METRIC_REDIS_ANSWER_US, counter, "iqra_redis_answer_microseconds_total", "",
+       "Time from each command to its answer, summed up")
