@@ -100,24 +100,30 @@ static uint32_t ms_to_ticks(const struct audio_tx *tx, uint32_t ms) {
 }
 
 // Puts the header before a payload that is already in place.
-static int finish(struct audio_tx *tx, uint8_t *out, size_t payload_len, uint64_t now_us) {
-    struct rtp_packet header = {.payload_type = tx->config.payload_type,
-                                .marker = tx->spurt,
+static int finish_as(struct audio_tx *tx, uint8_t payload_type, bool marker, uint32_t timestamp, uint8_t *out,
+                     size_t payload_len, uint64_t now_us) {
+    struct rtp_packet header = {.payload_type = payload_type,
+                                .marker = marker,
                                 .seq = tx->seq,
-                                .timestamp = tx->timestamp,
+                                .timestamp = timestamp,
                                 .ssrc = tx->config.ssrc};
     int len = rtp_write(out, RTP_HEADER_LEN, &header);
     if (len < 0)
         return len;
     tx->seq++;
-    tx->spurt = false;
     tx->sent_any = true;
-    tx->sent_timestamp = tx->timestamp;
+    tx->sent_timestamp = timestamp;
     tx->sent_us = now_us;
     tx->counters.packets++;
     tx->counters.bytes += payload_len;
     metric_add(METRIC_RTP_OUT, 1);
     return len + (int)payload_len;
+}
+
+static int finish(struct audio_tx *tx, uint8_t *out, size_t payload_len, uint64_t now_us) {
+    int len = finish_as(tx, tx->config.payload_type, tx->spurt, tx->timestamp, out, payload_len, now_us);
+    tx->spurt = tx->spurt && len < 0;
+    return len;
 }
 
 int audio_tx_pcm(struct audio_tx *tx, const int16_t *pcm, size_t samples, uint64_t now_us, uint8_t *out,
@@ -142,6 +148,18 @@ int audio_tx_payload(struct audio_tx *tx, const uint8_t *payload, size_t len, ui
     }
     tx->timestamp += ms_to_ticks(tx, duration_ms);
     return written;
+}
+
+int audio_tx_other(struct audio_tx *tx, const struct audio_tx_other *other, uint64_t now_us, uint8_t *out,
+                   size_t cap) {
+    if (cap < RTP_HEADER_LEN + other->len)
+        return -EMSGSIZE;
+    memcpy(out + RTP_HEADER_LEN, other->payload, other->len);
+    return finish_as(tx, other->payload_type, other->marker, other->timestamp, out, other->len, now_us);
+}
+
+uint32_t audio_tx_timestamp(const struct audio_tx *tx) {
+    return tx->timestamp;
 }
 
 void audio_tx_skip(struct audio_tx *tx, uint32_t duration_ms) {

@@ -30,6 +30,18 @@ int audio_tx_pcm(struct audio_tx *tx, const int16_t *pcm, size_t samples, uint64
                  size_t cap);
 int audio_tx_payload(struct audio_tx *tx, const uint8_t *payload, size_t len, uint32_t duration_ms,
                      uint64_t now_us, uint8_t *out, size_t cap);
+// A packet of another payload type on the same stream (an event, comfort noise): takes a sequence number, and
+// no time.
+struct audio_tx_other {
+    uint8_t payload_type;
+    bool marker;
+    uint32_t timestamp;
+    const uint8_t *payload;
+    size_t len;
+};
+int audio_tx_other(struct audio_tx *tx, const struct audio_tx_other *other, uint64_t now_us, uint8_t *out,
+                   size_t cap);
+uint32_t audio_tx_timestamp(const struct audio_tx *tx);        // of the next frame
 void audio_tx_skip(struct audio_tx *tx, uint32_t duration_ms); // nothing sent, time passes
 
 // The far end's report on us: RTT from LSR/DLSR, loss tunes the encoder.

@@ -58,6 +58,16 @@ static const struct sdp_format *find_dtmf(const struct sdp_media *media, uint32_
     return other;
 }
 
+static const struct sdp_format *find_comfort_noise(const struct sdp_media *media, enum codec_id codec) {
+    for (size_t f = 0; f < media->format_count; f++) {
+        const struct sdp_format *format = &media->formats[f];
+        bool noise = format->payload_type >= 0 && span_eq_nocase(format->encoding, "CN");
+        if (noise && format->clock_hz == 8000 && (codec == CODEC_PCMU || codec == CODEC_PCMA))
+            return format;
+    }
+    return NULL;
+}
+
 // The longest frame we make that is no longer than asked for and allowed.
 static uint32_t choose_ptime(const struct sdp_media *media) {
     static const uint32_t frames_ms[] = {60, 40, 20, 10};
@@ -71,7 +81,8 @@ static uint32_t choose_ptime(const struct sdp_media *media) {
 }
 
 static void fill(struct sdp_audio *out, const struct sdp_media *media, const struct sdp_format *format,
-                 enum codec_id codec) {
+                 enum codec_id codec, bool comfort_noise) {
+    const struct sdp_format *noise = comfort_noise ? find_comfort_noise(media, codec) : NULL;
     const struct sdp_format *dtmf = find_dtmf(media, format->clock_hz);
     struct span fec;
     *out = (struct sdp_audio){
@@ -82,6 +93,7 @@ static void fill(struct sdp_audio *out, const struct sdp_media *media, const str
         .peer_wants_fec = sdp_fmtp_param(format->fmtp, "useinbandfec", &fec) && span_eq(fec, "1"),
         .dtmf_payload_type = dtmf ? dtmf->payload_type : -1,
         .dtmf_clock_hz = dtmf ? dtmf->clock_hz : 0,
+        .cn_payload_type = noise ? noise->payload_type : -1,
         .ptime_ms = choose_ptime(media),
         .direction = sdp_direction_turned(media->direction),
     };
@@ -130,7 +142,7 @@ int sdp_nego_choose(struct sdp_audio *out, const struct sdp *offer, const struct
             is_open_audio(offer, media) && (active || !found) ? common_codec(media, config, &codec) : NULL;
         if (!format)
             continue;
-        fill(out, media, format, codec);
+        fill(out, media, format, codec, config->comfort_noise);
         out->media_index = i;
         if (active)
             return 0;
@@ -140,10 +152,11 @@ int sdp_nego_choose(struct sdp_audio *out, const struct sdp *offer, const struct
 }
 
 void sdp_nego_formats(const struct sdp_audio *audio, char out[16]) {
+    int len = snprintf(out, 16, "%u", audio->payload_type);
     if (audio->dtmf_payload_type >= 0)
-        snprintf(out, 16, "%u %d", audio->payload_type, audio->dtmf_payload_type);
-    else
-        snprintf(out, 16, "%u", audio->payload_type);
+        len += snprintf(out + len, 16 - (size_t)len, " %d", audio->dtmf_payload_type);
+    if (audio->cn_payload_type >= 0)
+        snprintf(out + len, 16 - (size_t)len, " %d", audio->cn_payload_type);
 }
 
 void sdp_nego_write(struct sdp_writer *writer, const struct sdp_audio *audio) {
@@ -159,6 +172,8 @@ void sdp_nego_write(struct sdp_writer *writer, const struct sdp_audio *audio) {
         sdp_printf(writer, "a=rtpmap:%d telephone-event/%u", audio->dtmf_payload_type, audio->dtmf_clock_hz);
         sdp_printf(writer, "a=fmtp:%d 0-15", audio->dtmf_payload_type);
     }
+    if (audio->cn_payload_type >= 0)
+        sdp_printf(writer, "a=rtpmap:%d CN/8000", audio->cn_payload_type);
     sdp_printf(writer, "a=ptime:%u", audio->ptime_ms);
     sdp_printf(writer, "a=maxptime:%d", PTIME_MAX_MS);
     sdp_printf(writer, "a=%s", sdp_direction_name(audio->direction));

@@ -16,7 +16,8 @@ struct sdp_nego_config {
     const enum codec_id *codecs; // allowed, best first; borrows
     size_t codec_count;
     enum sdp_nego_order order;
-    unsigned profiles; // mask of sdp_profile that this side can carry, e.g. SDP_PROFILES_DTLS
+    unsigned profiles;  // mask of sdp_profile that this side can carry, e.g. SDP_PROFILES_DTLS
+    bool comfort_noise; // takes part in RFC 3389, beside G.711
 };
 
 struct sdp_audio {
@@ -29,6 +30,7 @@ struct sdp_audio {
     int dtmf_payload_type;  // telephone-event at the codec's clock, or at another when there is none; -1 for
                             // none
     uint32_t dtmf_clock_hz; // 0 for none
+    int cn_payload_type;    // comfort noise (RFC 3389); -1 for none
     uint32_t ptime_ms;      // what we send: 10, 20, 40 or 60, within the offer's maxptime
     enum sdp_direction direction; // ours, for the answer
 };
@@ -40,7 +42,7 @@ struct sdp_audio {
 int sdp_nego_choose(struct sdp_audio *out, const struct sdp *offer, const struct sdp_nego_config *config,
                     struct err_text *err);
 
-// The payload types for the answer's m-line, e.g. "111 110".
+// The payload types for the answer's m-line, e.g. "111 110" or "0 101 13".
 void sdp_nego_formats(const struct sdp_audio *audio, char out[16]);
 // The answer's lines of the choice: rtpmap, fmtp, telephone-event, ptime and direction.
 void sdp_nego_write(struct sdp_writer *writer, const struct sdp_audio *audio);

@@ -28,6 +28,12 @@ METRIC(METRIC_RTP_CONCEALED_MS, counter, "iqra_rtp_concealed_milliseconds_total"
        "Caller audio made up by concealment")
 METRIC(METRIC_SRTP_REJECTED, counter, "iqra_srtp_rejected_total", "",
        "Packets that failed authentication or were replayed")
+METRIC(METRIC_RTP_REFUSED_SOURCE, counter, "iqra_rtp_refused_total", "reason=\"source\"",
+       "Datagrams on a trunk's media ports that were not taken")
+METRIC(METRIC_RTP_REFUSED_FLOOD, counter, "iqra_rtp_refused_total", "reason=\"flood\"",
+       "Datagrams on a trunk's media ports that were not taken")
+METRIC(METRIC_RTP_REFUSED_KIND, counter, "iqra_rtp_refused_total", "reason=\"kind\"",
+       "Datagrams on a trunk's media ports that were not taken")
 METRIC(METRIC_AGENT_CONNECTED, counter, "iqra_agent_connections_total", "outcome=\"connected\"",
        "Agent sockets by outcome")
 METRIC(METRIC_AGENT_FAILED, counter, "iqra_agent_connections_total", "outcome=\"failed\"",

@@ -35,7 +35,7 @@ static void check_media(struct span text, const struct sdp_media *media) {
 }
 
 static void answer(const struct sdp *sdp, enum sdp_nego_order order, unsigned profiles) {
-    struct sdp_nego_config config = {codecs, 4, order, profiles};
+    struct sdp_nego_config config = {codecs, 4, order, profiles, true};
     struct sdp_audio audio;
     struct err_text err;
     char buf[1024], formats[16];

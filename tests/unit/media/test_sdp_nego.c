@@ -19,9 +19,9 @@ enum { TEXT_CAP = 64 * 1024 };
 
 static const enum codec_id webrtc_codecs[] = {CODEC_OPUS, CODEC_PCMU, CODEC_PCMA, CODEC_G722};
 static const enum codec_id sip_codecs[] = {CODEC_PCMU, CODEC_PCMA, CODEC_G722, CODEC_OPUS};
-static const struct sdp_nego_config webrtc = {webrtc_codecs, 4, SDP_ORDER_OFFER, SDP_PROFILES_DTLS};
+static const struct sdp_nego_config webrtc = {webrtc_codecs, 4, SDP_ORDER_OFFER, SDP_PROFILES_DTLS, false};
 static const struct sdp_nego_config sip = {sip_codecs, 4, SDP_ORDER_OURS,
-                                           SDP_RTP_AVP | SDP_RTP_AVPF | SDP_RTP_SAVP};
+                                           SDP_RTP_AVP | SDP_RTP_AVPF | SDP_RTP_SAVP, true};
 
 static const char *const golden[] = {"chromium",       "chromium-trickle", "chromium-g722", "firefox",
                                      "firefox-g722",   "safari",           "sip-g711",      "sip-srtp",
@@ -218,7 +218,7 @@ static void test_order(void **state) {
     assert_int_equal(audio.codec, CODEC_OPUS);
     assert_int_equal(audio.payload_type, 111);
     const enum codec_id only[] = {CODEC_PCMU};
-    config = (struct sdp_nego_config){only, 1, SDP_ORDER_OFFER, SDP_PROFILES_DTLS};
+    config = (struct sdp_nego_config){only, 1, SDP_ORDER_OFFER, SDP_PROFILES_DTLS, false};
     assert_int_equal(choose(&audio, &sdp, body, &config), 0);
     assert_int_equal(audio.codec, CODEC_PCMU);
 }

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "media/audio_session.h"
+
+#include "gateway/core/err.h"
+#include "gateway/core/metrics.h"
+#include "media/audio_rx.h"
+#include "media/audio_tx.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum {
+    PACKET_CAP = RTP_HEADER_LEN + CODEC_MAX_PAYLOAD + SRTP_MAX_TRAILER,
+    PLAIN_CAP = PACKET_CAP - SRTP_MAX_TRAILER,
+    REPORT_CAP = 512,
+    NOISE_LEVEL = 70,        // -dBov: heard as "the line is open"
+    NOISE_EACH_MS = 200,     // of a pause
+    NTP_EPOCH = 2208988800u, // of 1970 in seconds since 1900
+};
+
+struct audio_session {
+    struct audio_session_events events;
+    uint32_t ssrc;
+    char cname[25];
+    uint32_t want_rate_hz;
+    struct audio_rx *rx; // owns, like all below; NULL before the first apply
+    struct audio_tx *tx;
+    struct srtp_ctx *in, *out; // NULL without keys
+    bool open;
+    struct audio_rx_config config;
+    struct leg_media now;
+    enum sdp_direction direction; // ours
+    int cn_payload_type;          // -1 for none
+    uint32_t quiet_ms;            // since the last comfort noise; NOISE_EACH_MS while there is speech
+    uint64_t heard_us;            // of the packet at hand
+    uint32_t heard_ssrc;          // of the last audio packet
+    bool dtmf_any;
+    uint32_t dtmf_timestamp; // of the last event told: its end is sent three times
+    uint8_t packet[PACKET_CAP];
+};
+
+int audio_session_new(struct audio_session **out, uint32_t want_rate_hz,
+                      const struct audio_session_events *events) {
+    struct audio_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return -ENOMEM;
+    uint32_t random[4];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) {
+        free(session);
+        return -EIO;
+    }
+    session->events = *events;
+    session->want_rate_hz = want_rate_hz;
+    session->ssrc = random[0];
+    session->cn_payload_type = -1;
+    snprintf(session->cname, sizeof session->cname, "%08x%08x%08x", random[1], random[2], random[3]);
+    session->now = (struct leg_media){
+        .codec = CODEC_OPUS, .ptime_ms = 20, .pcm_rate_hz = codec_pcm_rate(CODEC_OPUS, want_rate_hz)};
+    *out = session;
+    return 0;
+}
+
+void audio_session_free(struct audio_session *session) {
+    if (!session)
+        return;
+    audio_rx_free(session->rx);
+    audio_tx_free(session->tx);
+    srtp_ctx_free(session->in);
+    srtp_ctx_free(session->out);
+    free(session);
+}
+
+uint32_t audio_session_ssrc(const struct audio_session *session) {
+    return session->ssrc;
+}
+
+const char *audio_session_cname(const struct audio_session *session) {
+    return session->cname;
+}
+
+// ---- negotiation
+
+static int streams_new(struct audio_session *session, const struct audio_rx_config *config) {
+    const struct audio_tx_config tx_config = {.codec = config->codec,
+                                              .payload_type = config->payload_type,
+                                              .pcm_rate_hz = config->pcm_rate_hz,
+                                              .ssrc = session->ssrc};
+    struct audio_rx *rx;
+    int err = audio_rx_new(&rx, config);
+    if (err)
+        return err;
+    err = audio_tx_new(&session->tx, &tx_config);
+    if (err) {
+        audio_rx_free(rx);
+        return err;
+    }
+    session->rx = rx;
+    return 0;
+}
+
+static bool same_config(const struct audio_rx_config *a, const struct audio_rx_config *b) {
+    return a->codec == b->codec && a->payload_type == b->payload_type &&
+           a->dtmf_payload_type == b->dtmf_payload_type && a->pcm_rate_hz == b->pcm_rate_hz;
+}
+
+static int streams_switch(struct audio_session *session, const struct audio_rx_config *config) {
+    if (same_config(config, &session->config))
+        return 0;
+    int err = audio_rx_switch(session->rx, config);
+    if (err)
+        return err;
+    err = audio_tx_switch(session->tx, config->codec, config->payload_type, config->pcm_rate_hz);
+    if (err)
+        audio_rx_switch(session->rx, &session->config);
+    return err;
+}
+
+int audio_session_apply(struct audio_session *session, const struct sdp_audio *audio, bool *changed) {
+    const struct audio_rx_config config = {.codec = audio->codec,
+                                           .payload_type = audio->payload_type,
+                                           .dtmf_payload_type = audio->dtmf_payload_type,
+                                           .pcm_rate_hz =
+                                               codec_pcm_rate(audio->codec, session->want_rate_hz)};
+    const struct leg_media now = {
+        .codec = audio->codec, .ptime_ms = audio->ptime_ms, .pcm_rate_hz = config.pcm_rate_hz};
+    int err = session->rx ? streams_switch(session, &config) : streams_new(session, &config);
+    if (err)
+        return err;
+    *changed = now.codec != session->now.codec || now.ptime_ms != session->now.ptime_ms ||
+               now.pcm_rate_hz != session->now.pcm_rate_hz;
+    session->config = config;
+    session->now = now;
+    session->direction = audio->direction;
+    session->cn_payload_type = audio->cn_payload_type;
+    session->quiet_ms = NOISE_EACH_MS;
+    return 0;
+}
+
+struct leg_media audio_session_rate(struct audio_session *session, uint32_t want_rate_hz) {
+    session->want_rate_hz = want_rate_hz;
+    uint32_t rate_hz = codec_pcm_rate(session->now.codec, want_rate_hz);
+    if (!session->rx) {
+        session->now.pcm_rate_hz = rate_hz;
+        return session->now;
+    }
+    struct audio_rx_config config = session->config;
+    config.pcm_rate_hz = rate_hz;
+    if (streams_switch(session, &config) == 0) {
+        session->config = config;
+        session->now.pcm_rate_hz = rate_hz;
+    }
+    return session->now;
+}
+
+bool audio_session_applied(const struct audio_session *session) {
+    return session->rx != NULL;
+}
+
+bool audio_session_takes(const struct audio_session *session, uint8_t payload_type) {
+    return session->rx &&
+           (payload_type == session->config.payload_type ||
+            payload_type == session->config.dtmf_payload_type || payload_type == session->cn_payload_type);
+}
+
+static int make_key(struct srtp_ctx **out, enum srtp_ctx_profile profile, const uint8_t *key, size_t key_len,
+                    enum srtp_ctx_direction direction) {
+    *out = NULL;
+    return key ? srtp_ctx_new(out, profile, key, key_len, direction) : 0;
+}
+
+static void replace_key(struct srtp_ctx **old, struct srtp_ctx *ctx) {
+    if (!ctx)
+        return;
+    srtp_ctx_free(*old);
+    *old = ctx;
+}
+
+int audio_session_keys(struct audio_session *session, enum srtp_ctx_profile profile,
+                       const uint8_t *receive_key, const uint8_t *send_key, size_t key_len) {
+    struct srtp_ctx *in, *out;
+    int err = make_key(&in, profile, receive_key, key_len, SRTP_CTX_INBOUND);
+    if (err)
+        return err;
+    err = make_key(&out, profile, send_key, key_len, SRTP_CTX_OUTBOUND);
+    if (err) {
+        srtp_ctx_free(in);
+        return err;
+    }
+    replace_key(&session->in, in);
+    replace_key(&session->out, out);
+    return 0;
+}
+
+void audio_session_plain(struct audio_session *session) {
+    srtp_ctx_free(session->in);
+    srtp_ctx_free(session->out);
+    session->in = session->out = NULL;
+}
+
+void audio_session_open(struct audio_session *session) {
+    session->open = true;
+}
+
+// ---- in
+
+int audio_session_unprotect(struct audio_session *session, bool rtcp, uint8_t *data, size_t *len) {
+    if (!session->in)
+        return 0;
+    int err =
+        rtcp ? srtp_ctx_unprotect_rtcp(session->in, data, len) : srtp_ctx_unprotect(session->in, data, len);
+    if (err)
+        metric_add(METRIC_SRTP_REJECTED, 1);
+    return err;
+}
+
+static void on_sender_info(uint32_t from_ssrc, const struct rtcp_sender_info *info, void *arg) {
+    struct audio_session *session = arg;
+    if (from_ssrc == session->heard_ssrc)
+        audio_rx_sender_report(session->rx, info, session->heard_us);
+}
+
+static void on_report(uint32_t from_ssrc, const struct rtcp_report_block *block, void *arg) {
+    (void)from_ssrc;
+    struct audio_session *session = arg;
+    audio_tx_report(session->tx, block, session->heard_us);
+}
+
+// A source that ends is no hang-up: a browser changes sources when it changes tracks, a PBX when it
+// transfers.
+static void on_bye(uint32_t ssrc, struct span reason, void *arg) {
+    (void)reason;
+    struct audio_session *session = arg;
+    audio_rx_bye(session->rx, ssrc);
+}
+
+int audio_session_rtcp(struct audio_session *session, struct span compound, uint64_t now_us) {
+    static const struct rtcp_events events = {
+        .on_sender_info = on_sender_info, .on_report = on_report, .on_bye = on_bye};
+    session->heard_us = now_us;
+    return session->rx ? rtcp_parse(compound, &events, session) : 0;
+}
+
+static void telephone_event(struct audio_session *session, const struct rtp_packet *packet) {
+    static const char digits[] = "0123456789*#ABCD";
+    bool end = packet->payload_len >= 4 && (packet->payload[1] & 0x80);
+    if (!end || packet->payload[0] >= sizeof digits - 1)
+        return;
+    if (session->dtmf_any && packet->timestamp == session->dtmf_timestamp)
+        return;
+    session->dtmf_any = true;
+    session->dtmf_timestamp = packet->timestamp;
+    session->events.on_dtmf(digits[packet->payload[0]], session->events.arg);
+}
+
+void audio_session_rtp(struct audio_session *session, const struct rtp_packet *packet, uint64_t now_us) {
+    session->heard_us = now_us;
+    if (!session->rx)
+        return;
+    if (packet->payload_type == session->config.payload_type)
+        session->heard_ssrc = packet->ssrc;
+    audio_rx_packet(session->rx, packet, now_us);
+    if (packet->payload_type == session->config.dtmf_payload_type)
+        telephone_event(session, packet);
+}
+
+void audio_session_read_pcm(struct audio_session *session, int16_t *out, size_t samples, uint64_t now_us) {
+    if (session->rx && (session->direction & SDP_RECVONLY))
+        audio_rx_read_pcm(session->rx, out, samples, now_us);
+    else
+        memset(out, 0, samples * sizeof *out);
+}
+
+size_t audio_session_read_payload(struct audio_session *session, uint8_t *out, size_t cap, uint32_t frame_ms,
+                                  uint64_t now_us) {
+    if (!session->rx || !(session->direction & SDP_RECVONLY))
+        return 0;
+    return audio_rx_read_payload(session->rx, out, cap, frame_ms, now_us);
+}
+
+// ---- out
+
+static bool may_send(const struct audio_session *session) {
+    return session->open && (session->direction & SDP_SENDONLY);
+}
+
+// In place, in session->packet.
+static void packet_out(struct audio_session *session, int written) {
+    if (written <= 0)
+        return;
+    size_t len = (size_t)written;
+    if (!session->out || srtp_ctx_protect(session->out, session->packet, &len, sizeof session->packet) == 0)
+        session->events.on_send(false, session->packet, len, session->events.arg);
+}
+
+// RFC 3389, for who offered it: one packet as a pause begins, and then five a second, so that neither the
+// far end nor a NAT between takes the call for dead.
+static void comfort_noise(struct audio_session *session, uint32_t duration_ms, uint64_t now_us) {
+    static const uint8_t level[] = {NOISE_LEVEL};
+    const struct audio_tx_other noise = {.payload_type = (uint8_t)session->cn_payload_type,
+                                         .timestamp = audio_tx_timestamp(session->tx),
+                                         .payload = level,
+                                         .len = sizeof level};
+    if (session->quiet_ms >= NOISE_EACH_MS) {
+        packet_out(session, audio_tx_other(session->tx, &noise, now_us, session->packet, PLAIN_CAP));
+        session->quiet_ms = 0;
+    }
+    session->quiet_ms += duration_ms;
+    audio_tx_skip(session->tx, duration_ms);
+}
+
+void audio_session_write_pcm(struct audio_session *session, const int16_t *pcm, size_t samples, bool silence,
+                             uint64_t now_us) {
+    if (!session->tx)
+        return;
+    uint32_t duration_ms = (uint32_t)(samples * 1000 / session->now.pcm_rate_hz);
+    if (!may_send(session)) {
+        audio_tx_skip(session->tx, duration_ms);
+        return;
+    }
+    if (silence && session->cn_payload_type >= 0) {
+        comfort_noise(session, duration_ms, now_us);
+        return;
+    }
+    session->quiet_ms = NOISE_EACH_MS;
+    packet_out(session, audio_tx_pcm(session->tx, pcm, samples, now_us, session->packet, PLAIN_CAP));
+}
+
+void audio_session_write_payload(struct audio_session *session, const uint8_t *payload, size_t len,
+                                 uint32_t duration_ms, uint64_t now_us) {
+    if (!session->tx)
+        return;
+    if (!len || !may_send(session)) {
+        audio_tx_skip(session->tx, duration_ms);
+        return;
+    }
+    session->quiet_ms = NOISE_EACH_MS;
+    packet_out(session,
+               audio_tx_payload(session->tx, payload, len, duration_ms, now_us, session->packet, PLAIN_CAP));
+}
+
+static uint64_t ntp_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return ((uint64_t)now.tv_sec + NTP_EPOCH) << 32 | ((uint64_t)now.tv_nsec << 32) / 1000000000u;
+}
+
+void audio_session_report(struct audio_session *session, uint64_t now_us, const char *bye_reason) {
+    if (!session->open || !session->rx)
+        return;
+    struct audio_tx_stats sent;
+    struct rtcp_sender_info info;
+    struct rtcp_report_block block;
+    audio_tx_stats(session->tx, &sent);
+    if (sent.packets)
+        audio_tx_sender_info(session->tx, now_us, ntp_now(), &info);
+    bool heard = audio_rx_report(session->rx, now_us, &block);
+    const struct rtcp_report report = {.ssrc = session->ssrc,
+                                       .sender = sent.packets ? &info : NULL,
+                                       .blocks = &block,
+                                       .block_count = heard,
+                                       .cname = session->cname,
+                                       .bye = bye_reason != NULL,
+                                       .bye_reason = bye_reason};
+    uint8_t packet[REPORT_CAP];
+    int written = rtcp_write(packet, sizeof packet - SRTP_MAX_TRAILER, &report);
+    size_t len = written > 0 ? (size_t)written : 0;
+    if (!len)
+        return;
+    if (!session->out || srtp_ctx_protect_rtcp(session->out, packet, &len, sizeof packet) == 0)
+        session->events.on_send(true, packet, len, session->events.arg);
+}
+
+void audio_session_stats(const struct audio_session *session, struct leg_stats *out) {
+    memset(out, 0, sizeof *out);
+    if (!session->rx)
+        return;
+    struct audio_rx_stats rx;
+    struct audio_tx_stats tx;
+    audio_rx_stats(session->rx, &rx);
+    audio_tx_stats(session->tx, &tx);
+    *out = (struct leg_stats){.rx_packets = rx.packets,
+                              .rx_bytes = rx.bytes,
+                              .rx_lost = rx.lost,
+                              .rx_late = rx.late,
+                              .rx_duplicates = rx.duplicates,
+                              .tx_packets = tx.packets,
+                              .tx_bytes = tx.bytes,
+                              .concealed_ms = rx.concealed_ms,
+                              .jitter_us = rx.jitter_us,
+                              .jitter_target_ms = rx.target_ms,
+                              .rtt_us = tx.rtt_us,
+                              .remote_fraction_lost = tx.fraction_lost};
+}
