@@ -32,8 +32,8 @@ struct usage {
 struct usage_poll;
 
 struct usage_events {
-    // After each poll, also a failed one, from the loop. Without VoiceAiPlatform.BaseUrl: once, after the
-    // start, as of a platform that sets no limit.
+    // After each poll, also a failed one, from the loop. While the platform is not asked for sessions (a fixed
+    // agent, or no VoiceAiPlatform.BaseUrl) its usage is not asked for either: known, and no limit.
     void (*on_usage)(const struct usage *usage, void *arg);
     void *arg;
 };
