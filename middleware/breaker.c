@@ -26,3 +26,7 @@ bool breaker_outcome(struct breaker *breaker, bool good, uint64_t now_ms) {
         breaker->rest_until_ms = now_ms + BREAKER_REST_MS;
     return breaker->open != was_open;
 }
+
+void breaker_end_rest(struct breaker *breaker) {
+    breaker->rest_until_ms = 0;
+}

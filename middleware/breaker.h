@@ -19,5 +19,7 @@ struct breaker { // all zero at first: closed
 bool breaker_allows(struct breaker *breaker, uint64_t now_ms);
 // The outcome of one that went out. True when this opened or closed the breaker.
 bool breaker_outcome(struct breaker *breaker, bool good, uint64_t now_ms);
+// Something may have changed: the next request may try.
+void breaker_end_rest(struct breaker *breaker);
 
 #endif

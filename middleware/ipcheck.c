@@ -336,6 +336,7 @@ int ipcheck_new(struct ipcheck **out, uv_loop_t *loop, const struct conf *conf, 
 
 void ipcheck_set_conf(struct ipcheck *ipcheck, const struct conf *conf) {
     ipcheck->conf = conf;
+    breaker_end_rest(&ipcheck->breaker);
 }
 
 void ipcheck_free(struct ipcheck *ipcheck) {

@@ -29,6 +29,7 @@ struct ipcheck;
 // All are borrowed; `conf` until ipcheck_set_conf or ipcheck_free. `redis` may be NULL: nothing is kept.
 int ipcheck_new(struct ipcheck **out, uv_loop_t *loop, const struct conf *conf, struct httpc *client,
                 struct redis *redis);
+// The new one may cure a service that failed, so it is tried again at once.
 void ipcheck_set_conf(struct ipcheck *ipcheck, const struct conf *conf);
 // After httpc_close and redis_close have called back everything; whoever waits is answered by that.
 void ipcheck_free(struct ipcheck *ipcheck);

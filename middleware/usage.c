@@ -34,6 +34,7 @@ struct usage_poll {
     const struct conf *conf; // borrowed
     struct httpc *client;    // borrowed
     struct usage_events events;
+    struct usage_pace pace;
     uv_timer_t timer;
     struct usage latest;
     uint64_t heard_ms, sent_ms; // loop time of the latest good poll, and of the latest one
@@ -134,7 +135,7 @@ static void poll_failed(struct usage_poll *poll) {
     metric_add(METRIC_USAGE_FAILED, 1);
     poll->failures++;
     usage->stale = usage->known;
-    if (usage->known && uv_now(poll->timer.loop) - poll->heard_ms >= USAGE_KEEP_MS) {
+    if (usage->known && uv_now(poll->timer.loop) - poll->heard_ms >= poll->pace.keep_ms) {
         log_warn(NULL, "usage", "the platform's figures are too old: counting for ourselves");
         *usage = (struct usage){.known = false, .max = INFINITY, .current = -1};
     }
@@ -163,8 +164,8 @@ static void free_when_quiet(struct usage_poll *poll) {
 
 static uint64_t next_delay(const struct usage_poll *poll) {
     if (poll->failures >= 3)
-        return USAGE_POLL_MS;
-    return poll->failures || poll->poked ? USAGE_TROUBLE_MS : USAGE_POLL_MS;
+        return poll->pace.poll_ms;
+    return poll->failures || poll->poked ? poll->pace.trouble_ms : poll->pace.poll_ms;
 }
 
 static void poll_done(struct usage_poll *poll) {
@@ -264,6 +265,10 @@ int usage_new(struct usage_poll **out, uv_loop_t *loop, const struct conf *conf,
     poll->conf = conf;
     poll->client = client;
     poll->events = *events;
+    poll->pace = events->pace ? *events->pace
+                              : (struct usage_pace){.poll_ms = USAGE_POLL_MS,
+                                                    .trouble_ms = USAGE_TROUBLE_MS,
+                                                    .keep_ms = USAGE_KEEP_MS};
     poll->latest = (struct usage){.known = false, .max = INFINITY, .current = -1};
     for (int i = 0; i < QUESTION_COUNT; i++)
         poll->requests[i] = (struct request){poll, (enum question)i};
@@ -286,7 +291,7 @@ void usage_poke(struct usage_poll *poll) {
         return;
     }
     uint64_t since_ms = uv_now(poll->timer.loop) - poll->sent_ms;
-    uint64_t delay_ms = since_ms < USAGE_TROUBLE_MS ? USAGE_TROUBLE_MS - since_ms : 0;
+    uint64_t delay_ms = since_ms < poll->pace.trouble_ms ? poll->pace.trouble_ms - since_ms : 0;
     if (delay_ms < uv_timer_get_due_in(&poll->timer))
         arm(poll, delay_ms);
 }

@@ -15,7 +15,7 @@
 
 enum {
     USAGE_POLL_MS = 15000,
-    USAGE_TROUBLE_MS = 3000, // from a failure, or at the earliest after a poke, to the next poll
+    USAGE_TROUBLE_MS = 3000, // after a failure, and between two polls at the least when poked
     USAGE_KEEP_MS = 300000,  // figures of a platform that no longer answers are used for so long
     USAGE_TIMEOUT_MS = 5000,
 };
@@ -31,11 +31,16 @@ struct usage {
 
 struct usage_poll;
 
+struct usage_pace {
+    uint32_t poll_ms, trouble_ms, keep_ms;
+};
+
 struct usage_events {
     // After each poll, also a failed one, from the loop. While the platform is not asked for sessions (a fixed
     // agent, or no VoiceAiPlatform.BaseUrl) its usage is not asked for either: known, and no limit.
     void (*on_usage)(const struct usage *usage, void *arg);
     void *arg;
+    const struct usage_pace *pace; // copied; NULL = the numbers above
 };
 
 // `conf` is borrowed until usage_set_conf or usage_close, `client` until then too. The first poll goes out at

@@ -101,6 +101,13 @@ void conf_check_file(struct conf_reader *reader, const char *path, const char *f
         conf_error(reader, path, "cannot read \"%.128s\"; give a file this user may read", file);
 }
 
+static void check_security(struct conf_reader *reader, const struct conf *conf) {
+    size_t len = strlen(conf->security.webhook_api_token);
+    if (len && len < 16)
+        conf_warn(reader, "Security.WebhookApiToken", "has %zu characters and can be guessed; use 32 or more",
+                  len);
+}
+
 static void check_gateway(struct conf_reader *reader, const struct conf *conf) {
     if (!conf_is_word(conf->gateway.node_id, "-_.") || strlen(conf->gateway.node_id) > 64)
         conf_error(reader, "Gateway.NodeId", "found \"%.64s\", expected 1 to 64 letters, digits, -, _ and .",
@@ -217,6 +224,7 @@ void conf_check(struct conf_reader *reader, const json_t *tree, struct conf *con
     check_origins(reader, conf);
     check_proxies(reader, conf);
     check_platform(reader, conf);
+    check_security(reader, conf);
     check_gateway(reader, conf);
     check_agent(reader, tree, conf);
     check_ice_servers(reader, conf);
