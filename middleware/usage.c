@@ -141,10 +141,15 @@ static void poll_failed(struct usage_poll *poll) {
     }
 }
 
+// With a fixed agent the platform is not asked for sessions, and so not for its limits.
+static bool asks_platform(const struct conf *conf) {
+    return *conf->platform.base_url && !*conf->agent.url && !*conf->agent.builtin;
+}
+
 static void poll_succeeded(struct usage_poll *poll) {
     metric_add(METRIC_USAGE_KNOWN, 1);
     poll->failures = 0;
-    if (!poll->good_before && isinf(poll->figures[QUESTION_MAX]))
+    if (!poll->good_before && asks_platform(poll->conf) && isinf(poll->figures[QUESTION_MAX]))
         log_info(NULL, "usage", "the platform sets no limit of calls: counting for ourselves");
     poll->good_before = true;
     poll->heard_ms = uv_now(poll->timer.loop);
@@ -233,11 +238,6 @@ static int ask(struct usage_poll *poll, enum question question) {
     free(url);
     free(authorization);
     return err;
-}
-
-// With a fixed agent the platform is not asked for sessions, and so not for its limits.
-static bool asks_platform(const struct conf *conf) {
-    return *conf->platform.base_url && !*conf->agent.url && !*conf->agent.builtin;
 }
 
 static void on_timer(uv_timer_t *timer) {
