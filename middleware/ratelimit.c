@@ -40,11 +40,6 @@ for i = 2, 3 do\n\
 end\n\
 return {0, 0}\n"};
 
-// KEYS leases, hourly, daily. ARGV id.
-static struct redis_script give_back_script = {.text = "\
-for i = 1, 3 do redis.call('ZREM', KEYS[i], ARGV[1]) end\n\
-return 0\n"};
-
 // KEYS leases. ARGV id, now, deadline.
 static struct redis_script renew_script = {.text = "\
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end\n\
@@ -122,7 +117,7 @@ static bool is_answer(const struct redis_reply *reply) {
            reply->elements[1].type == REDIS_INTEGER;
 }
 
-static void count(enum ratelimit_verdict verdict) {
+static void count_verdict(enum ratelimit_verdict verdict) {
     static const enum metric metrics[] = {
         [RATELIMIT_OK] = METRIC_RATELIMIT_OK,
         [RATELIMIT_CONCURRENT] = METRIC_RATELIMIT_CONCURRENT,
@@ -143,7 +138,7 @@ static void on_taken(int err, const struct redis_reply *reply, void *arg) {
         answer.verdict = (enum ratelimit_verdict)reply->elements[0].integer;
         int64_t wait_ms = reply->elements[1].integer;
         answer.retry_after_s = answer.verdict ? (unsigned)((wait_ms + 999) / 1000) : 0;
-        count(answer.verdict);
+        count_verdict(answer.verdict);
     }
     take->done(err, err ? NULL : &answer, take->arg);
     free(take);
@@ -177,21 +172,24 @@ int ratelimit_take(struct ratelimit *ratelimit, const struct ratelimit_lease *le
     return err;
 }
 
-int ratelimit_give_back(struct ratelimit *ratelimit, const char *address, const char *id) {
+// From the first `count` keys. Plain commands, which stay in order with what is sent behind them; a script
+// that Redis does not know yet would not.
+static int remove_from(struct ratelimit *ratelimit, const char *address, const char *id, size_t count) {
     struct keys keys;
     int err = make_keys(&keys, address, id);
-    const struct redis_arg arg = redis_str(id);
-    return err ? err
-               : redis_eval(ratelimit->redis, &give_back_script, keys.args, KEY_COUNT, &arg, 1, NULL, NULL);
+    for (size_t i = 0; i < count && !err; i++) {
+        const struct redis_arg args[] = {redis_str("ZREM"), keys.args[i], redis_str(id)};
+        err = redis_command(ratelimit->redis, args, 3, NULL, NULL);
+    }
+    return err;
+}
+
+int ratelimit_give_back(struct ratelimit *ratelimit, const char *address, const char *id) {
+    return remove_from(ratelimit, address, id, KEY_COUNT);
 }
 
 int ratelimit_release(struct ratelimit *ratelimit, const char *address, const char *id) {
-    struct keys keys;
-    int err = make_keys(&keys, address, id);
-    if (err)
-        return err;
-    const struct redis_arg args[] = {redis_str("ZREM"), keys.args[0], redis_str(id)};
-    return redis_command(ratelimit->redis, args, 3, NULL, NULL);
+    return remove_from(ratelimit, address, id, 1);
 }
 
 int ratelimit_renew(struct ratelimit *ratelimit, const struct ratelimit_lease *lease) {
