@@ -18,6 +18,7 @@ struct redis {
     struct redis_link *link;    // owns
     struct redis_subs *subs;    // owns
     bool up;                    // as the owner knows it
+    unsigned connection;        // how many there were
     unsigned open;              // of the two above, not yet closed
     bool closing;
     void (*on_closed)(void *arg);
@@ -38,6 +39,7 @@ struct redis_arg redis_int(int64_t value, char buffer[24]) {
 static void on_link_up(void *arg) {
     struct redis *redis = arg;
     redis->up = true;
+    redis->connection++;
     metric_add(METRIC_REDIS_UP, 1);
     redis->events.on_up(redis->events.arg);
 }
@@ -213,8 +215,10 @@ int redis_eval(struct redis *redis, struct redis_script *script, const struct re
     if (!eval)
         return -ENOMEM;
     *eval = (struct eval){.redis = redis, .text = script->text, .fn = fn, .arg = arg, .count = count};
-    eval->args[0] = redis_str("EVALSHA");
-    eval->args[1] = redis_str(script->sha);
+    bool sent = script->sent_on == redis->connection;
+    eval->args[0] = redis_str(sent ? "EVALSHA" : "EVAL");
+    eval->args[1] = redis_str(sent ? script->sha : script->text);
+    script->sent_on = redis->connection;
     char *end = copy_args(eval->args + 2, &keys_number, 1, (char *)(eval->args + count));
     end = copy_args(eval->args + 3, keys, key_count, end);
     copy_args(eval->args + 3 + key_count, args, arg_count, end);

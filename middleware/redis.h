@@ -60,11 +60,13 @@ struct redis_arg redis_str(const char *text);
 struct redis_arg redis_int(int64_t value, char buffer[24]); // writes into the caller's buffer
 int redis_command(struct redis *redis, const struct redis_arg *args, size_t count, redis_fn *fn, void *arg);
 
-// A Lua script, kept by its owner for as long as the client lives (static): sent by EVALSHA, loaded again
-// whenever Redis says NOSCRIPT; it then runs after the commands that were sent meanwhile.
+// A Lua script, kept by its owner for as long as the client lives (static): sent whole once a connection, so
+// that commands keep their order, and by EVALSHA after that. Whole again when Redis says NOSCRIPT (somebody has
+// flushed its scripts); it then runs after the commands that were sent meanwhile.
 struct redis_script {
     const char *text;
-    char sha[41]; // filled at first use
+    char sha[41];     // filled at first use
+    unsigned sent_on; // the connection it was last sent on, as the client counts them
 };
 int redis_eval(struct redis *redis, struct redis_script *script, const struct redis_arg *keys,
                size_t key_count, const struct redis_arg *args, size_t arg_count, redis_fn *fn, void *arg);
