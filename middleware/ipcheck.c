@@ -312,8 +312,10 @@ static void lookup_advance(struct ipcheck *ipcheck) {
             metric_add(METRIC_IPCHECK_LOOKUPS_NOW, 1);
             continue;
         }
-        log_error(NULL, "ipcheck", "IpApi not asked: %s", err_name(err));
-        tell_breaker(ipcheck, false);
+        if (err != -ECANCELED) {
+            log_error(NULL, "ipcheck", "IpApi not asked: %s", err_name(err));
+            tell_breaker(ipcheck, false);
+        }
         lookup_finish(lookup, NULL);
     }
 }

@@ -103,7 +103,7 @@ bool forwarded_trusted(const struct forwarded *forwarded, const char *address) {
 }
 
 // "203.0.113.7", "203.0.113.7:51234", "2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:51234", with blanks
-// around.
+// around; "fe80::7%eth0" without what only that proxy understands.
 static bool parse_hop(const char *text, size_t len, struct in6_addr *out) {
     char hop[FORWARDED_ADDRESS_MAX];
     while (len && (*text == ' ' || *text == '\t'))
@@ -125,6 +125,7 @@ static bool parse_hop(const char *text, size_t len, struct in6_addr *out) {
     }
     if (end)
         *end = '\0';
+    address[strcspn(address, "%")] = '\0';
     unsigned bits;
     return parse_address(address, out, &bits);
 }
