@@ -106,6 +106,8 @@ int redis_new(struct redis **out, uv_loop_t *loop, const char *connection_string
         return err_set(err, -ENOMEM, "out of memory");
     redis->events = *events;
     redis->open = 2;
+    // Begins anywhere, so that a script sent by another client is not taken for sent by this one.
+    uv_random(NULL, NULL, &redis->connection, sizeof redis->connection, 0, NULL);
     int rc = redis_string_parse(connection_string, &redis->target, NULL, NULL, err);
     if (rc)
         goto out;
