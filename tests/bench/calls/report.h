@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run showed, for a person or as one JSON line.
+#ifndef IQ_BENCH_REPORT_H
+#define IQ_BENCH_REPORT_H
+
+#include "tests/bench/calls/meter.h"
+#include "tests/bench/calls/run.h"
+
+#include <sys/resource.h>
+
+struct report {
+    struct meter idle, before, after; // of the server, when it is metered
+    struct rusage own_before, own_after;
+    int64_t began_us, ended_us;
+};
+
+void report_progress(const struct run *run, int64_t left_us);
+void report_print(const struct run *run, const struct report *report);
+
+#endif
