@@ -3,6 +3,7 @@
 
 #include "gateway/core/err.h"
 #include "gateway/core/metrics.h"
+#include "media/audio_digits.h"
 #include "media/audio_rx.h"
 #include "media/audio_tx.h"
 
@@ -16,6 +17,7 @@ enum {
     PACKET_CAP = RTP_HEADER_LEN + CODEC_MAX_PAYLOAD + SRTP_MAX_TRAILER,
     PLAIN_CAP = PACKET_CAP - SRTP_MAX_TRAILER,
     REPORT_CAP = 512,
+    MAX_SAMPLES = 48 * 60,   // of a frame of the bridge's
     NOISE_LEVEL = 70,        // -dBov: heard as "the line is open"
     NOISE_EACH_MS = 200,     // of a pause
     NTP_EPOCH = 2208988800u, // of 1970 in seconds since 1900
@@ -34,15 +36,21 @@ struct audio_session {
     struct leg_media now;
     enum sdp_direction direction; // ours
     int cn_payload_type;          // -1 for none
+    uint32_t dtmf_clock_hz;       // 0 for none
     uint32_t quiet_ms;            // since the last comfort noise; NOISE_EACH_MS while there is speech
     uint64_t heard_us;            // of the packet at hand
     uint32_t heard_ssrc;          // of the last audio packet
-    bool dtmf_any;
-    uint32_t dtmf_timestamp; // of the last event told: its end is sent three times
+    bool inband_dtmf;
+    struct audio_digits digits; // owns
     uint8_t packet[PACKET_CAP];
 };
 
-int audio_session_new(struct audio_session **out, uint32_t want_rate_hz,
+static void on_digit(char digit, void *arg) {
+    struct audio_session *session = arg;
+    session->events.on_dtmf(digit, session->events.arg);
+}
+
+int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, bool inband_dtmf,
                       const struct audio_session_events *events) {
     struct audio_session *session = calloc(1, sizeof *session);
     if (!session)
@@ -53,6 +61,8 @@ int audio_session_new(struct audio_session **out, uint32_t want_rate_hz,
         return -EIO;
     }
     session->events = *events;
+    session->inband_dtmf = inband_dtmf;
+    audio_digits_init(&session->digits, on_digit, session);
     session->want_rate_hz = want_rate_hz;
     session->ssrc = random[0];
     session->cn_payload_type = -1;
@@ -66,6 +76,7 @@ int audio_session_new(struct audio_session **out, uint32_t want_rate_hz,
 void audio_session_free(struct audio_session *session) {
     if (!session)
         return;
+    audio_digits_clear(&session->digits);
     audio_rx_free(session->rx);
     audio_tx_free(session->tx);
     srtp_ctx_free(session->in);
@@ -107,14 +118,25 @@ static bool same_config(const struct audio_rx_config *a, const struct audio_rx_c
 }
 
 static int streams_switch(struct audio_session *session, const struct audio_rx_config *config) {
-    if (same_config(config, &session->config))
-        return 0;
     int err = audio_rx_switch(session->rx, config);
     if (err)
         return err;
     err = audio_tx_switch(session->tx, config->codec, config->payload_type, config->pcm_rate_hz);
     if (err)
         audio_rx_switch(session->rx, &session->config);
+    return err;
+}
+
+// On failure nothing changes but, should memory be out twice, the ears.
+static int take_config(struct audio_session *session, const struct audio_rx_config *config) {
+    if (session->rx && same_config(config, &session->config))
+        return 0;
+    bool listen = session->inband_dtmf && config->dtmf_payload_type < 0;
+    int err = audio_digits_ears(&session->digits, listen, config->codec, config->pcm_rate_hz);
+    if (!err)
+        err = session->rx ? streams_switch(session, config) : streams_new(session, config);
+    if (!err)
+        session->config = *config;
     return err;
 }
 
@@ -126,15 +148,16 @@ int audio_session_apply(struct audio_session *session, const struct sdp_audio *a
                                                codec_pcm_rate(audio->codec, session->want_rate_hz)};
     const struct leg_media now = {
         .codec = audio->codec, .ptime_ms = audio->ptime_ms, .pcm_rate_hz = config.pcm_rate_hz};
-    int err = session->rx ? streams_switch(session, &config) : streams_new(session, &config);
+    int err = take_config(session, &config);
     if (err)
         return err;
     *changed = now.codec != session->now.codec || now.ptime_ms != session->now.ptime_ms ||
                now.pcm_rate_hz != session->now.pcm_rate_hz;
-    session->config = config;
     session->now = now;
     session->direction = audio->direction;
     session->cn_payload_type = audio->cn_payload_type;
+    session->dtmf_clock_hz = audio->dtmf_payload_type >= 0 ? audio->dtmf_clock_hz : 0;
+    audio_digits_event_clock(&session->digits, session->dtmf_clock_hz);
     session->quiet_ms = NOISE_EACH_MS;
     return 0;
 }
@@ -148,10 +171,8 @@ struct leg_media audio_session_rate(struct audio_session *session, uint32_t want
     }
     struct audio_rx_config config = session->config;
     config.pcm_rate_hz = rate_hz;
-    if (streams_switch(session, &config) == 0) {
-        session->config = config;
+    if (take_config(session, &config) == 0)
         session->now.pcm_rate_hz = rate_hz;
-    }
     return session->now;
 }
 
@@ -243,18 +264,6 @@ int audio_session_rtcp(struct audio_session *session, struct span compound, uint
     return session->rx ? rtcp_parse(compound, &events, session) : 0;
 }
 
-static void telephone_event(struct audio_session *session, const struct rtp_packet *packet) {
-    static const char digits[] = "0123456789*#ABCD";
-    bool end = packet->payload_len >= 4 && (packet->payload[1] & 0x80);
-    if (!end || packet->payload[0] >= sizeof digits - 1)
-        return;
-    if (session->dtmf_any && packet->timestamp == session->dtmf_timestamp)
-        return;
-    session->dtmf_any = true;
-    session->dtmf_timestamp = packet->timestamp;
-    session->events.on_dtmf(digits[packet->payload[0]], session->events.arg);
-}
-
 void audio_session_rtp(struct audio_session *session, const struct rtp_packet *packet, uint64_t now_us) {
     session->heard_us = now_us;
     if (!session->rx)
@@ -263,21 +272,29 @@ void audio_session_rtp(struct audio_session *session, const struct rtp_packet *p
         session->heard_ssrc = packet->ssrc;
     audio_rx_packet(session->rx, packet, now_us);
     if (packet->payload_type == session->config.dtmf_payload_type)
-        telephone_event(session, packet);
+        audio_digits_packet(&session->digits, packet, now_us);
+}
+
+void audio_session_digit(struct audio_session *session, char digit, uint64_t now_us) {
+    audio_digits_info(&session->digits, digit, now_us);
 }
 
 void audio_session_read_pcm(struct audio_session *session, int16_t *out, size_t samples, uint64_t now_us) {
-    if (session->rx && (session->direction & SDP_RECVONLY))
-        audio_rx_read_pcm(session->rx, out, samples, now_us);
-    else
+    if (!session->rx || !(session->direction & SDP_RECVONLY)) {
         memset(out, 0, samples * sizeof *out);
+        return;
+    }
+    audio_rx_read_pcm(session->rx, out, samples, now_us);
+    audio_digits_pcm(&session->digits, out, samples, now_us);
 }
 
 size_t audio_session_read_payload(struct audio_session *session, uint8_t *out, size_t cap, uint32_t frame_ms,
                                   uint64_t now_us) {
     if (!session->rx || !(session->direction & SDP_RECVONLY))
         return 0;
-    return audio_rx_read_payload(session->rx, out, cap, frame_ms, now_us);
+    size_t len = audio_rx_read_payload(session->rx, out, cap, frame_ms, now_us);
+    audio_digits_payload(&session->digits, out, len, now_us);
+    return len;
 }
 
 // ---- out
@@ -311,6 +328,33 @@ static void comfort_noise(struct audio_session *session, uint32_t duration_ms, u
     audio_tx_skip(session->tx, duration_ms);
 }
 
+// True when a digit goes out in the place of this frame.
+static bool digit_out(struct audio_session *session, uint32_t duration_ms, uint64_t now_us) {
+    struct dtmf_frame frame;
+    int16_t pcm[MAX_SAMPLES];
+    dtmf_sender_next(&session->digits.sender, duration_ms, session->dtmf_clock_hz,
+                     audio_tx_timestamp(session->tx), &frame);
+    if (frame.kind == DTMF_FRAME_AUDIO)
+        return false;
+    session->quiet_ms = NOISE_EACH_MS;
+    if (frame.kind == DTMF_FRAME_EVENT) {
+        const struct audio_tx_other event = {.payload_type = (uint8_t)session->config.dtmf_payload_type,
+                                             .marker = frame.begins,
+                                             .timestamp = frame.timestamp,
+                                             .payload = frame.payload,
+                                             .len = sizeof frame.payload};
+        packet_out(session, audio_tx_other(session->tx, &event, now_us, session->packet, PLAIN_CAP));
+        audio_tx_skip(session->tx, duration_ms);
+        return true;
+    }
+    size_t samples = session->config.pcm_rate_hz / 1000 * duration_ms;
+    if (samples > MAX_SAMPLES)
+        return false;
+    audio_digits_sound(&session->digits, &frame, pcm, samples, session->config.pcm_rate_hz);
+    packet_out(session, audio_tx_pcm(session->tx, pcm, samples, now_us, session->packet, PLAIN_CAP));
+    return true;
+}
+
 void audio_session_write_pcm(struct audio_session *session, const int16_t *pcm, size_t samples, bool silence,
                              uint64_t now_us) {
     if (!session->tx)
@@ -320,6 +364,8 @@ void audio_session_write_pcm(struct audio_session *session, const int16_t *pcm, 
         audio_tx_skip(session->tx, duration_ms);
         return;
     }
+    if (digit_out(session, duration_ms, now_us))
+        return;
     if (silence && session->cn_payload_type >= 0) {
         comfort_noise(session, duration_ms, now_us);
         return;
@@ -332,6 +378,8 @@ void audio_session_write_payload(struct audio_session *session, const uint8_t *p
                                  uint32_t duration_ms, uint64_t now_us) {
     if (!session->tx)
         return;
+    if (may_send(session) && digit_out(session, duration_ms, now_us))
+        return;
     if (!len || !may_send(session)) {
         audio_tx_skip(session->tx, duration_ms);
         return;
@@ -339,6 +387,10 @@ void audio_session_write_payload(struct audio_session *session, const uint8_t *p
     session->quiet_ms = NOISE_EACH_MS;
     packet_out(session,
                audio_tx_payload(session->tx, payload, len, duration_ms, now_us, session->packet, PLAIN_CAP));
+}
+
+int audio_session_send_dtmf(struct audio_session *session, const char *digits) {
+    return dtmf_sender_put(&session->digits.sender, digits);
 }
 
 static uint64_t ntp_now(void) {

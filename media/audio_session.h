@@ -24,7 +24,8 @@ struct audio_session_events {
     void *arg;
 };
 
-int audio_session_new(struct audio_session **out, uint32_t want_rate_hz,
+// `inband_dtmf`: digits are listened for as tones while telephone-event is not negotiated.
+int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, bool inband_dtmf,
                       const struct audio_session_events *events);
 void audio_session_free(struct audio_session *session); // NULL is fine
 
@@ -61,6 +62,10 @@ void audio_session_write_pcm(struct audio_session *session, const int16_t *pcm, 
                              uint64_t now_us);
 void audio_session_write_payload(struct audio_session *session, const uint8_t *payload, size_t len,
                                  uint32_t duration_ms, uint64_t now_us);
+// See leg_ops. To a peer that takes no telephone-event the digits go as tones.
+int audio_session_send_dtmf(struct audio_session *session, const char *digits);
+// A digit that came beside the media (SIP INFO).
+void audio_session_digit(struct audio_session *session, char digit, uint64_t now_us);
 void audio_session_stats(const struct audio_session *session, struct leg_stats *out);
 
 // Sends SR or RR with SDES; with a BYE when `bye_reason` is not NULL. Nothing before audio_session_open.

@@ -112,7 +112,7 @@ static int finish_as(struct audio_tx *tx, uint8_t payload_type, bool marker, uin
         return len;
     tx->seq++;
     tx->sent_any = true;
-    tx->sent_timestamp = timestamp;
+    tx->sent_timestamp = tx->timestamp; // an event's own may be older
     tx->sent_us = now_us;
     tx->counters.packets++;
     tx->counters.bytes += payload_len;

@@ -302,8 +302,7 @@ static void on_media_dtmf(char digit, void *arg) {
 }
 
 void trunk_dtmf(struct trunk *trunk, char digit) {
-    if (digit && strchr("0123456789*#ABCD", digit))
-        on_media_dtmf(digit, trunk);
+    audio_session_digit(trunk_media_session(trunk->media), digit, ticker_now_us());
 }
 
 // ---- the leg
@@ -338,6 +337,10 @@ static int leg_send_text(void *leg, const char *text, size_t len) {
     (void)text;
     (void)len;
     return -ENOTCONN; // a telephone shows none
+}
+
+static int leg_send_dtmf(void *leg, const char *digits) {
+    return audio_session_send_dtmf(session_of(leg), digits);
 }
 
 static void leg_stats(void *leg, struct leg_stats *out) {
@@ -388,6 +391,7 @@ struct leg trunk_leg(struct trunk *trunk) {
                                        .write_pcm = leg_write_pcm,
                                        .write_payload = leg_write_payload,
                                        .send_text = leg_send_text,
+                                       .send_dtmf = leg_send_dtmf,
                                        .stats = leg_stats,
                                        .close = leg_close};
     return (struct leg){.ops = &ops, .impl = trunk};
@@ -400,7 +404,7 @@ static int trunk_make_media(struct trunk *trunk, const struct trunk_config *conf
         .on_send = on_media_send, .on_dtmf = on_media_dtmf, .arg = trunk};
     union udp_address signalling = {0};
     udp_address_parse(&signalling, config->remote_address, 0); // stays "not known" when it is none
-    return trunk_media_new(&trunk->media, config->pcm_rate_hz, &signalling, &events);
+    return trunk_media_new(&trunk->media, config->pcm_rate_hz, config->inband_dtmf, &signalling, &events);
 }
 
 // The last step: sockets know the trunk.

@@ -25,14 +25,14 @@ static void on_session_dtmf(char digit, void *arg) {
     media->events.on_dtmf(digit, media->events.arg);
 }
 
-int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, const union udp_address *signalling,
-                    const struct trunk_media_events *events) {
+int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, bool inband_dtmf,
+                    const union udp_address *signalling, const struct trunk_media_events *events) {
     struct trunk_media *media = calloc(1, sizeof *media);
     if (!media)
         return -ENOMEM;
     const struct audio_session_events session_events = {
         .on_send = on_session_send, .on_dtmf = on_session_dtmf, .arg = media};
-    int err = audio_session_new(&media->session, want_rate_hz, &session_events);
+    int err = audio_session_new(&media->session, want_rate_hz, inband_dtmf, &session_events);
     if (err) {
         free(media);
         return err;

@@ -31,8 +31,8 @@ struct trunk_media_events {
 };
 
 // `signalling` is where the INVITE came from.
-int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, const union udp_address *signalling,
-                    const struct trunk_media_events *events);
+int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, bool inband_dtmf,
+                    const union udp_address *signalling, const struct trunk_media_events *events);
 void trunk_media_free(struct trunk_media *media); // NULL is fine
 
 // What was negotiated, the first time or again; `ours` is the key we send with, where plan->secure. *changed:

@@ -52,7 +52,7 @@ static void on_report_due(uv_timer_t *timer) {
     uint32_t random = 0;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
         random = REPORT_MS / 2;
-    peer_media_report(peer->media, ticker_now_us(), NULL);
+    audio_session_report(peer_media_session(peer->media), ticker_now_us(), NULL);
     uv_timer_start(timer, on_report_due, REPORT_MS / 2 + random % REPORT_MS, 0);
 }
 
@@ -193,32 +193,30 @@ uint64_t peer_last_heard_us(const struct peer *peer) {
 
 // ---- the leg
 
+static struct audio_session *session_of(void *leg) {
+    return peer_media_session(((struct peer *)leg)->media);
+}
+
 static struct leg_media leg_media(void *leg, uint32_t want_rate_hz) {
-    struct peer *peer = leg;
-    return peer_media_rate(peer->media, want_rate_hz);
+    return audio_session_rate(session_of(leg), want_rate_hz);
 }
 
 static void leg_read_pcm(void *leg, int16_t *out, size_t samples, uint64_t now_us) {
-    struct peer *peer = leg;
-    peer_media_read_pcm(peer->media, out, samples, now_us);
+    audio_session_read_pcm(session_of(leg), out, samples, now_us);
 }
 
 static size_t leg_read_payload(void *leg, uint8_t *out, size_t cap, uint32_t frame_ms, uint64_t now_us) {
-    struct peer *peer = leg;
-    return peer_media_read_payload(peer->media, out, cap, frame_ms, now_us);
+    return audio_session_read_payload(session_of(leg), out, cap, frame_ms, now_us);
 }
 
+// Silence is sent all the same: a browser's jitter buffer and the NAT bindings live by a steady stream.
 static void leg_write_pcm(void *leg, const int16_t *pcm, size_t samples, bool silence, uint64_t now_us) {
-    (void)
-        silence; // sent all the same: a browser's jitter buffer and the NAT bindings live by a steady stream
-    struct peer *peer = leg;
-    peer_media_write_pcm(peer->media, pcm, samples, now_us);
+    audio_session_write_pcm(session_of(leg), pcm, samples, silence, now_us);
 }
 
 static void leg_write_payload(void *leg, const uint8_t *payload, size_t len, uint32_t duration_ms,
                               uint64_t now_us) {
-    struct peer *peer = leg;
-    peer_media_write_payload(peer->media, payload, len, duration_ms, now_us);
+    audio_session_write_payload(session_of(leg), payload, len, duration_ms, now_us);
 }
 
 static int leg_send_text(void *leg, const char *text, size_t len) {
@@ -229,8 +227,7 @@ static int leg_send_text(void *leg, const char *text, size_t len) {
 }
 
 static void leg_stats(void *leg, struct leg_stats *out) {
-    struct peer *peer = leg;
-    peer_media_stats(peer->media, out);
+    audio_session_stats(session_of(leg), out);
 }
 
 static void part_closed(struct peer *peer) {
@@ -258,7 +255,7 @@ static void leg_close(void *leg, const char *reason) {
     if (peer->closing)
         return;
     peer->closing = peer->ended = true;
-    peer_media_report(peer->media, ticker_now_us(), reason ? reason : "");
+    audio_session_report(peer_media_session(peer->media), ticker_now_us(), reason ? reason : "");
     if (peer->channels)
         datachan_close(peer->channels);
     peer->channels = NULL;

@@ -362,11 +362,12 @@ static void on_clock(uv_timer_t *timer) {
         heard_put(world->peer_heard, pcm);
     }
     if (world->browser.connected && world->browser.ice && !world->silent) {
-        size_t samples = peer_media_rate(world->browser.media, RATE_HZ).pcm_rate_hz / 50;
+        size_t samples =
+            audio_session_rate(peer_media_session(world->browser.media), RATE_HZ).pcm_rate_hz / 50;
         tone_fill(&world->to_peer, pcm, samples);
-        peer_media_write_pcm(world->browser.media, pcm, samples, now_us);
+        audio_session_write_pcm(peer_media_session(world->browser.media), pcm, samples, false, now_us);
         memset(pcm, 0, sizeof pcm);
-        peer_media_read_pcm(world->browser.media, pcm, samples, now_us);
+        audio_session_read_pcm(peer_media_session(world->browser.media), pcm, samples, now_us);
         heard_put(world->browser_heard, pcm);
     }
 }

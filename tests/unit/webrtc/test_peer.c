@@ -52,7 +52,7 @@ static void test_reports(void **state) {
     while (!stats.rtt_us) {
         uint64_t sent = stats.tx_packets;
         RUN_UNTIL(world, (world->leg.ops->stats(world->leg.impl, &stats), stats.tx_packets > sent + 10));
-        peer_media_report(world->browser.media, ticker_now_us(), NULL);
+        audio_session_report(peer_media_session(world->browser.media), ticker_now_us(), NULL);
     }
     assert_true(stats.rtt_us < 5000000);
 }
@@ -116,7 +116,7 @@ static void test_browser_vanishes(void **state) {
 static void test_hangup_by_the_browser(void **state) {
     struct world *world = *state;
     connect_media(world);
-    peer_media_report(world->browser.media, ticker_now_us(), "bye");
+    audio_session_report(peer_media_session(world->browser.media), ticker_now_us(), "bye");
     dtls_close(world->browser.dtls);
     world->browser.dtls = NULL;
     RUN_UNTIL(world, world->ends);
