@@ -114,7 +114,8 @@ struct sip_invite {
 
 // Free what a mail holds; each fits mail.free_data.
 void sip_text_free(void *text);
-void sip_login_free(void *login); // wipes it
+void sip_login_free(void *login);                    // wipes it
+void sip_request_clear(struct sip_request *request); // frees what its headers hold
 void sip_route_ask_free(void *ask);
 void sip_invite_free(void *invite);
 struct sip_text *sip_text_new(unsigned code, const char *text); // copies; NULL when memory is out

@@ -4,9 +4,12 @@
 #include "gateway/core/err.h"
 
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 struct mailbox {
     uv_async_t wake;
+    int fd;          // an eventfd in place of `wake`; -1 for a libuv loop's
     uv_mutex_t lock; // guards the ring and `closed`
     bool closed;
     size_t capacity; // of ordinary mail; the ring has twice as many places
@@ -37,8 +40,15 @@ static void mail_drop(struct mail *mail) {
         mail->free_data(mail->data);
 }
 
-static void on_wake(uv_async_t *wake) {
-    struct mailbox *box = wake->data;
+// Any thread. What an eventfd's write may fail with is that it is readable already.
+static void mailbox_wake(struct mailbox *box) {
+    if (box->fd < 0)
+        uv_async_send(&box->wake);
+    else
+        eventfd_write(box->fd, 1);
+}
+
+static void deliver(struct mailbox *box) {
     struct mail mail;
     // Bounded per wake, so that a busy sender cannot starve the loop's sockets.
     for (size_t n = 0; n < box->capacity; n++) {
@@ -47,7 +57,22 @@ static void on_wake(uv_async_t *wake) {
         box->on_mail(&mail, box->arg);
         mail_drop(&mail);
     }
-    uv_async_send(wake);
+    mailbox_wake(box);
+}
+
+static void on_wake(uv_async_t *wake) {
+    deliver(wake->data);
+}
+
+// Without a loop: with an eventfd.
+static int mailbox_wake_init(struct mailbox *box, uv_loop_t *loop) {
+    box->fd = -1;
+    if (loop) {
+        box->wake.data = box;
+        return uv_async_init(loop, &box->wake, on_wake);
+    }
+    box->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return box->fd < 0 ? -errno : 0;
 }
 
 int mailbox_new(struct mailbox **out, uv_loop_t *loop, size_t capacity, mailbox_fn *on_mail, void *arg) {
@@ -60,10 +85,9 @@ int mailbox_new(struct mailbox **out, uv_loop_t *loop, size_t capacity, mailbox_
     int err = uv_mutex_init(&box->lock);
     if (err)
         goto out_free;
-    err = uv_async_init(loop, &box->wake, on_wake);
+    err = mailbox_wake_init(box, loop);
     if (err)
         goto out_lock;
-    box->wake.data = box;
     *out = box;
     return 0;
 
@@ -85,12 +109,26 @@ int mailbox_post(struct mailbox *box, struct mail mail) {
         box->ring[(box->head + box->count) % mailbox_places(box)] = mail;
         box->count++;
         // Inside the lock: after `closed` is set nobody may touch the handle any more.
-        uv_async_send(&box->wake);
+        mailbox_wake(box);
     }
     uv_mutex_unlock(&box->lock);
     if (err)
         mail_drop(&mail);
     return err;
+}
+
+int mailbox_new_fd(struct mailbox **out, size_t capacity, mailbox_fn *on_mail, void *arg) {
+    return mailbox_new(out, NULL, capacity, on_mail, arg);
+}
+
+int mailbox_fd(const struct mailbox *box) {
+    return box->fd;
+}
+
+void mailbox_deliver(struct mailbox *box) {
+    eventfd_t times;
+    eventfd_read(box->fd, &times);
+    deliver(box);
 }
 
 void mailbox_close(struct mailbox *box) {
@@ -100,12 +138,15 @@ void mailbox_close(struct mailbox *box) {
     struct mail mail;
     while (mailbox_pop(box, &mail))
         mail_drop(&mail);
-    uv_close((uv_handle_t *)&box->wake, NULL);
+    if (box->fd < 0)
+        uv_close((uv_handle_t *)&box->wake, NULL);
 }
 
 void mailbox_free(struct mailbox *box) {
     if (!box)
         return;
+    if (box->fd >= 0)
+        close(box->fd);
     uv_mutex_destroy(&box->lock);
     free(box);
 }

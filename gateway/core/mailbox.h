@@ -27,6 +27,12 @@ struct mailbox;
 // time, and as many again when these are vital: then only they are taken.
 int mailbox_new(struct mailbox **out, uv_loop_t *loop, size_t capacity, mailbox_fn *on_mail, void *arg);
 
+// The same for a thread whose loop is not libuv's: when mailbox_fd is readable, it calls mailbox_deliver. Any
+// thread may create it.
+int mailbox_new_fd(struct mailbox **out, size_t capacity, mailbox_fn *on_mail, void *arg);
+int mailbox_fd(const struct mailbox *box);
+void mailbox_deliver(struct mailbox *box);
+
 // Any thread, while the mailbox is open. Takes over `mail.data` in every case: on failure it is freed at
 // once. -ENOSPC when full, -EPIPE after mailbox_close.
 int mailbox_post(struct mailbox *box, struct mail mail);

@@ -108,3 +108,17 @@ METRIC(METRIC_REDIS_ERRORS, counter, "iqra_redis_errors_total", "",
 METRIC(METRIC_REDIS_ANSWERS, counter, "iqra_redis_answers_total", "", "Commands that Redis answered")
 METRIC(METRIC_REDIS_ANSWER_US, counter, "iqra_redis_answer_microseconds_total", "",
        "Time from each command to its answer, summed up")
+METRIC(METRIC_SIP_PENDING, gauge, "iqra_sip_proxy_pending", "",
+       "INVITEs at the proxy that wait for their verdict")
+METRIC(METRIC_SIP_INVITES, counter, "iqra_sip_proxy_invites_total", "",
+       "INVITEs at the proxy, without those sent again and those beyond the rate")
+METRIC(METRIC_SIP_REDIRECTED, counter, "iqra_sip_proxy_answers_total", "outcome=\"redirected\"",
+       "INVITEs at the proxy by outcome")
+METRIC(METRIC_SIP_REFUSED, counter, "iqra_sip_proxy_answers_total", "outcome=\"refused\"",
+       "INVITEs at the proxy by outcome")
+METRIC(METRIC_SIP_CANCELLED, counter, "iqra_sip_proxy_answers_total", "outcome=\"cancelled\"",
+       "INVITEs at the proxy by outcome")
+METRIC(METRIC_SIP_LIMITED, counter, "iqra_sip_proxy_limited_total", "answer=\"503\"",
+       "Requests at the proxy beyond the rate of one source, and those of scanners")
+METRIC(METRIC_SIP_SILENT, counter, "iqra_sip_proxy_limited_total", "answer=\"none\"",
+       "Requests at the proxy beyond the rate of one source, and those of scanners")

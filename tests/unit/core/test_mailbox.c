@@ -2,6 +2,7 @@
 #include "gateway/core/mailbox.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -162,6 +163,48 @@ static void many_threads_keep_each_ones_order(void **state) {
     tear_down(&r);
 }
 
+static void an_eventfd_wakes_a_loop_that_is_not_libuv(void **state) {
+    (void)state;
+    struct receiver r = {.want = (uint64_t)SENDERS * EACH};
+    atomic_store(&freed, 0);
+    assert_int_equal(mailbox_new_fd(&r.box, CAPACITY, on_mail, &r), 0);
+    struct pollfd fd = {.fd = mailbox_fd(r.box), .events = POLLIN};
+    assert_int_equal(poll(&fd, 1, 0), 0);
+    uv_thread_t threads[SENDERS];
+    struct sender senders[SENDERS];
+    for (uint64_t i = 0; i < SENDERS; i++) {
+        senders[i] = (struct sender){.receiver = &r, .index = i};
+        assert_int_equal(uv_thread_create(&threads[i], send_all, &senders[i]), 0);
+    }
+    while (r.got < r.want) {
+        assert_int_equal(poll(&fd, 1, 30000), 1);
+        mailbox_deliver(r.box);
+    }
+    for (int i = 0; i < SENDERS; i++)
+        uv_thread_join(&threads[i]);
+    assert_int_equal(mailbox_post(r.box, mail_of(0, 1)), -EPIPE); // on_mail has closed it
+    mailbox_free(r.box);
+}
+
+static void more_than_one_wake_delivers_wakes_again(void **state) {
+    (void)state;
+    struct receiver r = {.want = 2 * CAPACITY};
+    assert_int_equal(mailbox_new_fd(&r.box, CAPACITY, on_mail, &r), 0);
+    for (uint32_t type = 1; type <= 2 * CAPACITY; type++) {
+        struct mail mail = mail_of(0, type);
+        mail.vital = true;
+        assert_int_equal(mailbox_post(r.box, mail), 0);
+    }
+    struct pollfd fd = {.fd = mailbox_fd(r.box), .events = POLLIN};
+    for (uint64_t round = 1; round <= 2; round++) {
+        assert_int_equal(poll(&fd, 1, 0), 1);
+        mailbox_deliver(r.box);
+        assert_int_equal(r.got, round * CAPACITY);
+    }
+    assert_int_equal(poll(&fd, 1, 0), 0);
+    mailbox_free(r.box);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mails_arrive_in_order_and_are_freed_once),
@@ -170,6 +213,8 @@ int main(void) {
         cmocka_unit_test(a_closed_box_drops_what_waits_and_refuses),
         cmocka_unit_test(a_receiver_may_keep_the_data),
         cmocka_unit_test(many_threads_keep_each_ones_order),
+        cmocka_unit_test(an_eventfd_wakes_a_loop_that_is_not_libuv),
+        cmocka_unit_test(more_than_one_wake_delivers_wakes_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

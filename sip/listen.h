@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Listen addresses of the configuration as sofia wants them. SIP thread.
+#ifndef IQ_SIP_LISTEN_H
+#define IQ_SIP_LISTEN_H
+
+#include "gateway/core/conf.h"
+#include "gateway/core/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// "udp:0.0.0.0:5060" -> "sip:0.0.0.0:5060;transport=udp", "tls:[::]:5061" -> "sips:[::]:5061;transport=tls".
+// -EINVAL.
+int listen_url(const char *text, char *url, size_t url_size);
+bool listen_has_tls(const struct conf_strings *list);
+
+// sofia reads a certificate, its key and the authorities from a folder, where they have names of their own. Made
+// of Sip.TlsCertificate, TlsKey and TlsCaFile for as long as addresses are bound, for this user only. `err`
+// names the key.
+int listen_tls_folder_new(char **out, const struct conf *conf, struct err_text *err);
+void listen_tls_folder_free(char *folder); // removes it; may be NULL
+
+#endif
