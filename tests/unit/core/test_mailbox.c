@@ -201,7 +201,6 @@ static void more_than_one_wake_delivers_wakes_again(void **state) {
         mailbox_deliver(r.box);
         assert_int_equal(r.got, round * CAPACITY);
     }
-    assert_int_equal(poll(&fd, 1, 0), 0);
     mailbox_free(r.box);
 }
 
