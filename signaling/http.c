@@ -133,7 +133,7 @@ static void on_accept(int fd, const char *peer, void *arg) {
         conn->next->prev = conn;
     server->conns = conn;
     server->conn_count++;
-    http_conn_due(conn, HTTP_HEAD_SECONDS);
+    http_conn_due(conn, server->config.head_s);
     lws_loop_adopt(server->loop, fd, conn);
 }
 
@@ -205,6 +205,10 @@ int http_server_new(struct http_server **out, const struct http_config *config, 
     if (!server)
         return err_set(err, -ENOMEM, "out of memory");
     server->config = *config;
+    if (!config->head_s)
+        server->config.head_s = HTTP_HEAD_SECONDS;
+    if (!config->body_s)
+        server->config.body_s = HTTP_BODY_SECONDS;
     server->conn_max = connection_limit();
     int rc = forwarded_new(&server->forwarded, config->known_proxies, config->known_proxy_count,
                            config->known_networks, config->known_network_count, err);

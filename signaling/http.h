@@ -109,6 +109,8 @@ struct http_config {
     const char *const *known_networks; // CIDR
     size_t known_network_count;
     size_t max_body;    // bytes: 65536; a longer one is answered 413
+    unsigned head_s;    // 0 = 10: a connection whose first request's head is not there by then is dropped
+    unsigned body_s;    // 0 = 30: the same for a request's body
     unsigned ws_ping_s; // 0 = 20: an idle WebSocket is pinged after this, and dropped when it stays silent as
                         // long again
     const struct http_route *routes; // borrowed, as all above

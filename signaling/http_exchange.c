@@ -201,7 +201,7 @@ int http_exchange_on_request(struct http_conn *conn, const char *path, size_t pa
     exchange->body = malloc(exchange->content_length);
     if (!exchange->body)
         return -1;
-    http_conn_due(conn, HTTP_BODY_SECONDS);
+    http_conn_due(conn, conn->server->config.body_s);
     return send_continue(exchange);
 }
 
@@ -231,7 +231,7 @@ static int complete(struct http_conn *conn) {
     http_exchange_free(exchange);
     if (close_after)
         return -1;
-    http_conn_due(conn, HTTP_IDLE_SECONDS);
+    http_conn_due(conn, conn->last ? conn->server->config.body_s : HTTP_IDLE_SECONDS);
     return lws_http_transaction_completed(conn->wsi) ? -1 : 0;
 }
 

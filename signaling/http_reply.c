@@ -155,8 +155,10 @@ int http_reply_format_stream(const struct http_exchange *exchange, unsigned stat
 
 int http_reply_format_options(const struct http_exchange *exchange, const char *allow, struct http_out *out) {
     const struct http_header_field headers[] = {
-        {"Allow", allow}, {"Vary", "Access-Control-Request-Method, Access-Control-Request-Headers"}};
-    return http_reply_format(exchange, 204, NULL, NULL, 0, headers, 2, out);
+        {"Allow", allow},
+        {"Vary", "Access-Control-Request-Method, Access-Control-Request-Headers"},
+        {"Access-Control-Allow-Methods", allow}};
+    return http_reply_format(exchange, 204, NULL, NULL, 0, headers, *exchange->cors ? 3 : 2, out);
 }
 
 // What an answer becomes when it cannot be made.

@@ -93,27 +93,31 @@ static void read_connection(struct http_exchange *exchange, struct lws *wsi) {
         exchange->http_1_0 ? strcasecmp(connection, "keep-alive") != 0 : strcasecmp(connection, "close") == 0;
 }
 
-static void read_client(struct http_exchange *exchange, struct http_conn *conn) {
-    char chain[1024] = "", proto[32] = "";
-    http_conn_header(conn->wsi, "x-forwarded-for:", chain, sizeof chain);
+static int read_client(struct http_exchange *exchange, struct http_conn *conn) {
+    char proto[32] = "";
+    // Whole, whatever its length: cut or left out, it would make a stranger look like the proxy itself.
+    char *chain = copy_token(conn->wsi, WSI_TOKEN_X_FORWARDED_FOR);
+    if (!chain)
+        return -ENOMEM;
     forwarded_client(conn->server->forwarded, conn->peer, chain, exchange->client_address,
                      sizeof exchange->client_address);
+    free(chain);
     exchange->request.client_address = exchange->client_address;
     exchange->request.secure = lws_is_ssl(conn->wsi);
-    if (!forwarded_trusted(conn->server->forwarded, conn->peer))
-        return;
-    if (http_conn_header(conn->wsi, "x-forwarded-proto:", proto, sizeof proto)) {
+    if (forwarded_trusted(conn->server->forwarded, conn->peer) &&
+        http_conn_header(conn->wsi, "x-forwarded-proto:", proto, sizeof proto)) {
         const char *last = strrchr(proto, ',');
         last = last ? last + 1 : proto;
         exchange->request.secure = strcasecmp(last + strspn(last, " "), "https") == 0;
     }
+    return 0;
 }
 
-// For an allowed origin only; what a preflight asks for is echoed when it is answered.
+// For an allowed origin only. A preflight may ask for any header; http_reply_format_options adds the methods.
 static char *read_cors(const struct http_exchange *exchange, const struct http_config *config,
                        struct lws *wsi) {
     static const char credentials[] = "Access-Control-Allow-Credentials: true\r\n";
-    char *text = NULL, wanted[64] = "";
+    char *text = NULL, wanted[64];
     if (!cors_allowed(config->allowed_origins, config->allowed_origin_count, exchange->origin))
         return strdup("");
     bool preflight = strcmp(exchange->request.method, "OPTIONS") == 0 &&
@@ -127,13 +131,11 @@ static char *read_cors(const struct http_exchange *exchange, const struct http_c
                    : text;
     char headers[4096] = "";
     bool asks = http_conn_header(wsi, "access-control-request-headers:", headers, sizeof headers);
-    if (strpbrk(wanted, "\r\n") || strpbrk(headers, "\r\n"))
+    if (strpbrk(headers, "\r\n"))
         return strdup("");
-    int len = asprintf(&text,
-                       "Access-Control-Allow-Origin: %s\r\n%sAccess-Control-Allow-Methods: %s\r\n%s%s%s"
-                       "Access-Control-Max-Age: 600\r\n",
-                       exchange->origin, credentials, wanted, asks ? "Access-Control-Allow-Headers: " : "",
-                       headers, asks ? "\r\n" : "");
+    int len = asprintf(&text, "Access-Control-Allow-Origin: %s\r\n%s%s%s%sAccess-Control-Max-Age: 600\r\n",
+                       exchange->origin, credentials, asks ? "Access-Control-Allow-Headers: " : "", headers,
+                       asks ? "\r\n" : "");
     return len < 0 ? NULL : text;
 }
 
@@ -195,6 +197,8 @@ int http_exchange_read(struct http_exchange **out, struct http_conn *conn, const
         rc = read_method(exchange, conn->wsi, &waits);
     if (rc == 0)
         rc = read_strings(exchange, conn, path, path_len);
+    if (rc == 0)
+        rc = read_client(exchange, conn);
     if (rc != 0) {
         if (exchange)
             http_exchange_free(exchange);
@@ -207,7 +211,6 @@ int http_exchange_read(struct http_exchange **out, struct http_conn *conn, const
     exchange->request.host = exchange->host;
     exchange->request.origin = exchange->origin;
     read_connection(exchange, conn->wsi);
-    read_client(exchange, conn);
     *refusal = judge(exchange, conn, waits, message);
     *out = exchange;
     return 0;

@@ -288,9 +288,16 @@ static void test_preflight(void **state) {
     assert_int_equal(response.status, 204);
     expect_field(&response, "Access-Control-Allow-Origin", "https://shop.example");
     expect_field(&response, "Access-Control-Allow-Credentials", "true");
-    expect_field(&response, "Access-Control-Allow-Methods", "POST");
+    expect_field(&response, "Access-Control-Allow-Methods", "POST, OPTIONS");
     expect_field(&response, "Access-Control-Allow-Headers", "content-type,x-custom");
     expect_field(&response, "Access-Control-Max-Age", "600");
+    // A method that is not there is not promised.
+    client_request(&client, &response,
+                   "OPTIONS /hello HTTP/1.1\r\n" HOST "Origin: https://shop.example\r\n"
+                   "Access-Control-Request-Method: PUT\r\n\r\n");
+    assert_int_equal(response.status, 204);
+    expect_field(&response, "Access-Control-Allow-Methods", "GET, HEAD, DELETE, OPTIONS");
+    expect_field(&response, "Access-Control-Allow-Headers", NULL);
     client_request(&client, &response,
                    "OPTIONS /api/echo HTTP/1.1\r\n" HOST "Origin: https://evil.example\r\n"
                    "Access-Control-Request-Method: POST\r\n\r\n");
