@@ -2,6 +2,7 @@
 #include "middleware/api_body.h"
 
 #include "middleware/api.h"
+#include "middleware/json_limit.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -191,15 +192,14 @@ static void read_body(struct reader *reader, enum api_shape shape, struct api_bo
 }
 
 static json_t *load(struct reader *reader, struct span text) {
-    json_error_t error;
+    struct err_text why = {.text = ""};
     if (!span_trim(text).len) {
         problem(reader, "$", "A non-empty request body is required.");
         return NULL;
     }
-    json_t *root = json_loadb((const char *)text.ptr, text.len, 0, &error);
+    json_t *root = json_load_limited(text, &why);
     if (!root)
-        problem(reader, "$", "The body is not JSON: line %d, column %d: %.80s.", error.line, error.column,
-                error.text);
+        problem(reader, "$", "The body cannot be read as JSON: %.110s.", why.text);
     else if (!json_is_object(root))
         problem(reader, "$", "The body must be a JSON object.");
     return root;

@@ -10,42 +10,53 @@
 
 enum { KEY_COUNT = 3, KEY_SIZE = 32 + ADDRESS_KEY_SIZE };
 
-// KEYS leases, hourly, daily. ARGV id, now, deadline, and the three limits. Every time in ms. Answers
-// {verdict, ms until all three would let it pass}. A key whose limit holds already with this id in it passes.
-static struct redis_script take_script = {.text = "\
+// Both scripts begin so. ARGV id, now (0 = Redis' clock), deadline (0 = now and the next), length of a lease.
+// Every time in ms.
+#define SCRIPT_HEAD                                                                                          \
+    "\
 local id, now, deadline = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])\n\
+if now == 0 then\n\
+  local time = redis.call('TIME')\n\
+  now = time[1] * 1000 + math.floor(time[2] / 1000)\n\
+end\n\
+if deadline == 0 then deadline = now + ARGV[4] end\n\
+local function hold()\n\
+  redis.call('ZADD', KEYS[1], deadline, id)\n\
+  local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')\n\
+  redis.call('PEXPIRE', KEYS[1], math.max(1, last[2] - now))\n\
+end\n"
+
+// KEYS leases, hourly, daily. ARGV further: the three limits. Answers {verdict, ms until all three would let it
+// pass}. What holds this id already lets it pass.
+static struct redis_script take_script = {.text = SCRIPT_HEAD "\
 local keeps = {0, 3600000, 86400000}\n\
 local verdict, wait = 0, 0\n\
 for i = 1, 3 do\n\
-  local key, keep, limit = KEYS[i], keeps[i], tonumber(ARGV[3 + i])\n\
+  local key, keep, limit = KEYS[i], keeps[i], tonumber(ARGV[4 + i])\n\
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now - keep)\n\
   local count = redis.call('ZCARD', key)\n\
   if limit > 0 and count >= limit and not redis.call('ZSCORE', key, id) then\n\
     local blocking = redis.call('ZRANGE', key, count - limit, count - limit, 'WITHSCORES')\n\
-    local free = tonumber(blocking[2]) + keep - now\n\
+    local free = blocking[2] + keep - now\n\
     if i == 1 then free = math.min(free, 60000) end\n\
     wait = math.max(wait, free)\n\
     if verdict == 0 then verdict = i end\n\
   end\n\
 end\n\
 if verdict > 0 then return {verdict, wait} end\n\
-redis.call('ZADD', KEYS[1], deadline, id)\n\
-local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')\n\
-redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - now)\n\
+hold()\n\
 for i = 2, 3 do\n\
-  if tonumber(ARGV[3 + i]) > 0 then\n\
+  if tonumber(ARGV[4 + i]) > 0 then\n\
     redis.call('ZADD', KEYS[i], 'NX', now, id)\n\
     redis.call('PEXPIRE', KEYS[i], keeps[i])\n\
   end\n\
 end\n\
 return {0, 0}\n"};
 
-// KEYS leases. ARGV id, now, deadline.
-static struct redis_script renew_script = {.text = "\
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end\n\
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])\n\
-local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')\n\
-redis.call('PEXPIRE', KEYS[1], tonumber(last[2]) - tonumber(ARGV[2]))\n\
+// KEYS leases.
+static struct redis_script renew_script = {.text = SCRIPT_HEAD "\
+if not redis.call('ZSCORE', KEYS[1], id) then return 0 end\n\
+hold()\n\
 return 1\n"};
 
 struct ratelimit {
@@ -106,11 +117,6 @@ static int make_keys(struct keys *keys, const char *address, const char *id) {
     return 0;
 }
 
-static int64_t deadline_of(const struct ratelimit *ratelimit, const struct ratelimit_lease *lease) {
-    return lease->deadline_ms ? lease->deadline_ms
-                              : lease->now_ms + ratelimit->conf->security.rate_limit_lease_seconds * 1000;
-}
-
 static bool is_answer(const struct redis_reply *reply) {
     return reply->type == REDIS_ARRAY && reply->count == 2 && reply->elements[0].type == REDIS_INTEGER &&
            reply->elements[0].integer >= RATELIMIT_OK && reply->elements[0].integer <= RATELIMIT_DAILY &&
@@ -155,15 +161,16 @@ int ratelimit_take(struct ratelimit *ratelimit, const struct ratelimit_lease *le
         return -ENOMEM;
     take->done = done;
     take->arg = arg;
-    char numbers[5][24];
+    char numbers[6][24];
     const struct conf *conf = ratelimit->conf;
     const struct redis_arg args[] = {
         redis_str(lease->id),
         redis_int(lease->now_ms, numbers[0]),
-        redis_int(deadline_of(ratelimit, lease), numbers[1]),
-        redis_int(conf->security.rate_limit_concurrency, numbers[2]),
-        redis_int(conf->security.rate_limit_hourly, numbers[3]),
-        redis_int(conf->security.rate_limit_daily, numbers[4]),
+        redis_int(lease->deadline_ms, numbers[1]),
+        redis_int(conf->security.rate_limit_lease_seconds * 1000, numbers[2]),
+        redis_int(conf->security.rate_limit_concurrency, numbers[3]),
+        redis_int(conf->security.rate_limit_hourly, numbers[4]),
+        redis_int(conf->security.rate_limit_daily, numbers[5]),
     };
     err = redis_eval(ratelimit->redis, &take_script, keys.args, KEY_COUNT, args, sizeof args / sizeof args[0],
                      on_taken, take);
@@ -172,8 +179,7 @@ int ratelimit_take(struct ratelimit *ratelimit, const struct ratelimit_lease *le
     return err;
 }
 
-// From the first `count` keys. Plain commands, which stay in order with what is sent behind them; a script
-// that Redis does not know yet would not.
+// From the first `count` keys.
 static int remove_from(struct ratelimit *ratelimit, const char *address, const char *id, size_t count) {
     struct keys keys;
     int err = make_keys(&keys, address, id);
@@ -197,8 +203,9 @@ int ratelimit_renew(struct ratelimit *ratelimit, const struct ratelimit_lease *l
     int err = make_keys(&keys, lease->address, lease->id);
     if (err)
         return err;
-    char numbers[2][24];
-    const struct redis_arg args[] = {redis_str(lease->id), redis_int(lease->now_ms, numbers[0]),
-                                     redis_int(deadline_of(ratelimit, lease), numbers[1])};
-    return redis_eval(ratelimit->redis, &renew_script, keys.args, 1, args, 3, NULL, NULL);
+    char numbers[3][24];
+    const struct redis_arg args[] = {
+        redis_str(lease->id), redis_int(lease->now_ms, numbers[0]), redis_int(lease->deadline_ms, numbers[1]),
+        redis_int(ratelimit->conf->security.rate_limit_lease_seconds * 1000, numbers[2])};
+    return redis_eval(ratelimit->redis, &renew_script, keys.args, 1, args, 4, NULL, NULL);
 }

@@ -28,11 +28,11 @@ struct ratelimit_answer {
 const char *ratelimit_message(enum ratelimit_verdict verdict);
 
 // Who takes: `address` is numeric, `id` names the lease, the caller's choice and unique (1 to 127 bytes).
-// `now_ms` is Unix time, the same clock on every node. Borrowed for the call.
+// Borrowed for the call.
 struct ratelimit_lease {
     const char *address, *id;
-    int64_t now_ms;
-    int64_t deadline_ms; // 0 = now + Security.RateLimitLeaseSeconds
+    int64_t now_ms;      // Unix time; 0 = the clock of Redis, which all nodes share
+    int64_t deadline_ms; // Unix time; 0 = now + Security.RateLimitLeaseSeconds
 };
 
 struct ratelimit;

@@ -140,6 +140,8 @@ static void malformed_bodies(void **state) {
     (void)state;
     struct fixture f;
     set_up(&f, "{" PLATFORM "}");
+#define EIGHT(c) c c c c c c c c
+#define DEEP EIGHT("[[[[[") "1" EIGHT("]]]]]")
 #define ID "{\"campaignId\":\"Example\",\"regionId\":\"us\","
     static const struct {
         const char *body, *field;
@@ -167,6 +169,11 @@ static void malformed_bodies(void **state) {
         {ID "\"dynamicVariables\":{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa9\":1},\"metadata\":{}}",
          "dynamicVariables"},
         {"{\"campaignId\":\"\\ud800\"," REST, "$"},
+        {ID "\"campaignId\":\"Example\"," REST, "$"}, // twice
+        {ID REST " {}", "$"},
+        {ID "\"more\":" DEEP "," REST, "$"},
+        {DEEP, "$"},
+        {ID "\"metadata\":{\"a\":{}},\"dynamicVariables\":{}}", "metadata"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct http_exchange exchange;

@@ -308,6 +308,26 @@ static void keys_do_not_stay(void **state) {
     }
 }
 
+static void the_clock_of_redis(void **state) {
+    (void)state;
+    limits(1, 1, 1);
+    t.now_ms = 0;
+    assert_int_equal(take("a"), RATELIMIT_OK);
+    assert_int_equal(take("b"), RATELIMIT_CONCURRENT);
+    int64_t left_ms = redis_ask(t.redis, &t.loop, "PTTL ratelimit:leases:203.0.113.7").integer;
+    assert_true(left_ms > LEASE_MS - 60000 && left_ms <= LEASE_MS);
+    release("a");
+    assert_int_equal(take("b"), RATELIMIT_HOURLY);
+    assert_true(t.answer.retry_after_s > 3500);
+    struct ratelimit_lease own = lease("203.0.113.7", "b");
+    give_back("a");
+    assert_int_equal(take("b"), RATELIMIT_OK);
+    own.deadline_ms = 1; // long ago
+    assert_int_equal(ratelimit_renew(t.ratelimit, &own), 0);
+    limits(1, 0, 0);
+    assert_int_equal(take("c"), RATELIMIT_OK);
+}
+
 static void bad_arguments(void **state) {
     (void)state;
     char id[RATELIMIT_ID_MAX + 2];
@@ -375,6 +395,7 @@ int main(void) {
         TEST(two_hundred_at_once),
         TEST(one_customer_is_one_source),
         TEST(keys_do_not_stay),
+        TEST(the_clock_of_redis),
         TEST(bad_arguments),
         TEST(redis_trouble),
         TEST(messages_and_metrics),
