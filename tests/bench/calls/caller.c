@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/calls/caller.h"
 
-#include "media/rtp.h"
+#include "tests/bench/calls/voice.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 enum {
-    FRAME_MS = 20,
     MESSAGE_BYTES = 4096,
     RECEIVE_BYTES = 4 * 1024 * 1024,
     T1_US = 500000, // RFC 3261 section 17.1.1.1
@@ -35,11 +34,7 @@ struct caller {
     char target[512];             // request URI
     char remote_contact[512], to_tag[256];
     int64_t began_us, sent_us;
-    uint16_t seq, expected_seq;
-    bool heard_any;
-    uint32_t timestamp, ticks;
-    size_t next_frame;
-    struct track_ear ear;
+    struct voice voice;
 };
 
 struct callers {
@@ -47,19 +42,10 @@ struct callers {
     struct run *run;
     int sip;
     uint16_t sip_port;
-    uint8_t payload_type;
     struct caller *caller;
     unsigned begun;
     int64_t first_us;
 };
-
-static const struct {
-    uint8_t payload_type;
-    const char *rtpmap;
-} codecs[] = {[CODEC_PCMU] = {0, "PCMU/8000"},
-              [CODEC_PCMA] = {8, "PCMA/8000"},
-              [CODEC_G722] = {9, "G722/8000"},
-              [CODEC_OPUS] = {111, "opus/48000/2"}};
 
 static void sip_send(struct caller *caller, const char *method, const char *cseq_method, bool with_body) {
     const struct callers *callers = caller->callers;
@@ -70,8 +56,8 @@ static void sip_send(struct caller *caller, const char *method, const char *cseq
         snprintf(body, sizeof body,
                  "v=0\r\no=bench 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
                  "m=audio %u RTP/AVP %u\r\na=rtpmap:%u %s\r\na=ptime:20\r\n",
-                 caller->rtp_port, callers->payload_type, callers->payload_type,
-                 codecs[options->caller_codec].rtpmap);
+                 caller->rtp_port, voice_payload_type(options->caller_codec),
+                 voice_payload_type(options->caller_codec), voice_rtpmap(options->caller_codec));
     int len = snprintf(message, sizeof message,
                        "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK%u-%u-%s;rport\r\n"
                        "Max-Forwards: 70\r\nFrom: <sip:%u@127.0.0.1>;tag=b%u\r\nTo: <%s>%s%s\r\n"
@@ -271,25 +257,6 @@ static void on_sip(struct source *source, uint32_t events) {
 
 // ---- media
 
-static void caller_hear(struct caller *caller, const struct rtp_packet *packet) {
-    struct run *run = caller->callers->run;
-    int64_t now_us = run_now_us();
-    if (packet->payload_type != caller->callers->payload_type)
-        return;
-    uint16_t gap = (uint16_t)(packet->seq - caller->expected_seq);
-    if (run->measuring) {
-        run->counters.rtp_received++;
-        if (caller->heard_any && gap && gap < 1000)
-            run->counters.rtp_gaps += gap;
-    }
-    caller->heard_any = true;
-    caller->expected_seq = (uint16_t)(packet->seq + 1);
-    if (run->marks[caller->index].down_us)
-        track_ear_expect(&caller->ear, now_us);
-    if (track_ear_hears(&caller->ear, packet->payload, packet->payload_len, now_us))
-        run_mark_heard(run, caller->index, false, now_us);
-}
-
 static void on_rtp(struct source *source, uint32_t events) {
     (void)events;
     struct caller *caller = (struct caller *)source;
@@ -297,28 +264,20 @@ static void on_rtp(struct source *source, uint32_t events) {
     ssize_t len;
     while ((len = recv(caller->rtp, data, sizeof data, 0)) > 0) {
         struct rtp_packet packet;
-        if (rtp_parse(span_of(data, (size_t)len), &packet) == 0)
-            caller_hear(caller, &packet);
+        if (rtp_parse(span_of(data, (size_t)len), &packet) != 0)
+            continue;
+        voice_seen(&caller->voice, packet.seq);
+        voice_hear(&caller->voice, &packet);
     }
 }
 
 static void caller_speak(struct caller *caller, int64_t now_us) {
-    struct run *run = caller->callers->run;
-    const struct track_frame *frame =
-        &run->caller_track.frame[caller->next_frame++ % run->caller_track.frames];
-    uint8_t data[RTP_HEADER_LEN + sizeof frame->bytes];
-    const struct rtp_packet header = {.payload_type = caller->callers->payload_type,
-                                      .seq = caller->seq++,
-                                      .timestamp = caller->timestamp,
-                                      .ssrc = 0x1000 + caller->index};
-    caller->timestamp += caller->ticks;
-    rtp_write(data, sizeof data, &header);
-    memcpy(data + RTP_HEADER_LEN, frame->bytes, frame->len);
-    sendto(caller->rtp, data, RTP_HEADER_LEN + frame->len, 0, (struct sockaddr *)&caller->media,
-           sizeof caller->media);
-    run->counters.rtp_sent += run->measuring;
-    if (frame->mark)
-        run_mark_sent(run, caller->index, true, now_us);
+    uint8_t data[VOICE_PACKET];
+    bool mark;
+    size_t len = voice_next(&caller->voice, data, &mark);
+    sendto(caller->rtp, data, len, 0, (struct sockaddr *)&caller->media, sizeof caller->media);
+    if (mark)
+        run_mark_sent(caller->callers->run, caller->index, true, now_us);
 }
 
 static void caller_resend(struct caller *caller, int64_t now_us) {
@@ -351,7 +310,7 @@ static void begin_next(struct callers *callers, int64_t now_us) {
 
 void callers_tick(struct callers *callers, int64_t now_ms, int64_t now_us) {
     begin_next(callers, now_us);
-    for (unsigned i = (unsigned)(now_ms % FRAME_MS); i < callers->begun; i += FRAME_MS) {
+    for (unsigned i = (unsigned)(now_ms % VOICE_FRAME_MS); i < callers->begun; i += VOICE_FRAME_MS) {
         struct caller *caller = &callers->caller[i];
         if (caller->state == CALLER_UP)
             caller_speak(caller, run_now_us());
@@ -391,19 +350,12 @@ static int udp_socket(uint16_t *port) {
 }
 
 static int caller_init(struct callers *callers, unsigned index) {
-    const struct options *options = &callers->run->options;
     struct caller *caller = &callers->caller[index];
-    uint32_t clock_hz = codec_desc(options->caller_codec)->clock_hz;
-    *caller = (struct caller){.source.on_event = on_rtp,
-                              .callers = callers,
-                              .index = index,
-                              .ticks = clock_hz * FRAME_MS / 1000,
-                              .next_frame = index * 7U};
+    *caller = (struct caller){.source.on_event = on_rtp, .callers = callers, .index = index};
     caller->rtp = udp_socket(&caller->rtp_port);
     if (caller->rtp < 0)
         return caller->rtp;
-    int err =
-        track_ear_init(&caller->ear, options->caller_codec, codec_pcm_rate(options->caller_codec, 16000));
+    int err = voice_init(&caller->voice, callers->run, index);
     return err ? err : run_watch(callers->run, caller->rtp, EPOLLIN, &caller->source);
 }
 
@@ -414,7 +366,6 @@ int callers_new(struct callers **out, struct run *run) {
         return -ENOMEM;
     callers->run = run;
     callers->source.on_event = on_sip;
-    callers->payload_type = codecs[options->caller_codec].payload_type;
     callers->caller = calloc(options->calls, sizeof *callers->caller);
     callers->sip = udp_socket(&callers->sip_port);
     int err = !callers->caller ? -ENOMEM : callers->sip < 0 ? callers->sip : 0;
@@ -423,9 +374,6 @@ int callers_new(struct callers **out, struct run *run) {
         setsockopt(callers->sip, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
         err = run_watch(run, callers->sip, EPOLLIN, &callers->source);
     }
-    if (!err)
-        err = track_new(&run->caller_track, options->caller_codec,
-                        codec_pcm_rate(options->caller_codec, 48000), FRAME_MS);
     for (unsigned i = 0; !err && i < options->calls; i++)
         err = caller_init(callers, i);
     if (err)
@@ -441,11 +389,10 @@ void callers_free(struct callers *callers) {
     for (unsigned i = 0; callers->caller && i < callers->run->options.calls; i++) {
         if (callers->caller[i].callers && callers->caller[i].rtp >= 0)
             close(callers->caller[i].rtp);
-        track_ear_clear(&callers->caller[i].ear);
+        voice_clear(&callers->caller[i].voice);
     }
     if (callers->sip >= 0)
         close(callers->sip);
-    track_clear(&callers->run->caller_track);
     free(callers->caller);
     free(callers);
 }

@@ -8,6 +8,8 @@
 #include "tests/bench/calls/caller.h"
 #include "tests/bench/calls/meter.h"
 #include "tests/bench/calls/report.h"
+#include "tests/bench/calls/voice.h"
+#include "tests/bench/calls/web.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -25,7 +27,8 @@ enum { EVENTS = 512, SETTLE_S = 5, PROGRESS_MS = 2000 };
 struct clockwork {
     struct source source;
     struct run *run;
-    struct callers *callers;
+    struct callers *callers; // one of the two
+    struct webs *webs;
     struct agents *agents;
     int timer;
     int64_t next_ms; // the first millisecond not done yet
@@ -71,7 +74,10 @@ static void on_clock(struct source *source, uint32_t events) {
     for (int64_t now_us = run_now_us(); clock->next_ms <= now_us / 1000; clock->next_ms++) {
         if (clock->run->measuring)
             histogram_add(&clock->run->lateness, now_us - clock->next_ms * 1000);
-        callers_tick(clock->callers, clock->next_ms, now_us);
+        if (clock->webs)
+            webs_tick(clock->webs, clock->next_ms, now_us);
+        else
+            callers_tick(clock->callers, clock->next_ms, now_us);
         agents_tick(clock->agents, clock->next_ms, now_us);
         now_us = run_now_us();
     }
@@ -156,11 +162,15 @@ static int start(struct run *run, struct clockwork *clock) {
     if (err)
         fprintf(stderr, "calls: the agents cannot be had on port %u: %s\n", run->options.agent_port,
                 strerror(-err));
-    if (!err) {
-        err = callers_new(&clock->callers, run);
-        if (err)
-            fprintf(stderr, "calls: the callers cannot be had: %s\n", strerror(-err));
-    }
+    if (err)
+        return err;
+    const struct options *options = &run->options;
+    err = track_new(&run->caller_track, options->caller_codec, codec_pcm_rate(options->caller_codec, 48000),
+                    VOICE_FRAME_MS);
+    if (!err)
+        err = options->web.sin_port ? webs_new(&clock->webs, run) : callers_new(&clock->callers, run);
+    if (err)
+        fprintf(stderr, "calls: the callers cannot be had: %s\n", strerror(-err));
     return err ? err : clock_start(clock);
 }
 
@@ -180,10 +190,15 @@ int main(int argc, char **argv) {
     if (!err) {
         report_print(&run, &report);
         run.measuring = false;
-        callers_hang_up(clock.callers);
+        if (clock.webs)
+            webs_hang_up(clock.webs);
+        else
+            callers_hang_up(clock.callers);
         run_turn(&run, seconds_from_now(SETTLE_S / 5.0), NULL);
     }
     callers_free(clock.callers);
+    webs_free(clock.webs);
+    track_clear(&run.caller_track);
     agents_free(clock.agents);
     free(run.marks);
     return err || run.counters.failed ? 1 : 0;

@@ -13,6 +13,8 @@ static const char help[] =
     "calls: N callers and N agents against a SIP-to-WebSocket server, and what that cost it\n"
     "\n"
     "  --sip HOST:PORT      where the INVITEs go (127.0.0.1:5060); a 302 is followed\n"
+    "  --web HOST:PORT      callers like browsers instead: WebRTC, Opus   --campaign ID (demo)   --region ID "
+    "(local)\n"
     "  --calls N            at once (100)          --rate R        begun in a second (50)\n"
     "  --seconds S          measured (20)          --warm S        before that, once all are up (3)\n"
     "  --number N           dialled by the first caller, the next one by the second (100000)\n"
@@ -36,6 +38,9 @@ static const char *const patterns[] = {"steady20", "steady30", "burst", "echo"};
 
 enum {
     OPT_SIP = 1,
+    OPT_WEB,
+    OPT_CAMPAIGN,
+    OPT_REGION,
     OPT_CALLS,
     OPT_RATE,
     OPT_SECONDS,
@@ -58,6 +63,9 @@ enum {
 
 static const struct option known[] = {
     {"sip", required_argument, NULL, OPT_SIP},
+    {"web", required_argument, NULL, OPT_WEB},
+    {"campaign", required_argument, NULL, OPT_CAMPAIGN},
+    {"region", required_argument, NULL, OPT_REGION},
     {"calls", required_argument, NULL, OPT_CALLS},
     {"rate", required_argument, NULL, OPT_RATE},
     {"seconds", required_argument, NULL, OPT_SECONDS},
@@ -123,6 +131,12 @@ static bool take_text(struct options *o, int option, const char *text) {
     case OPT_URI:
         o->uri_parameters = text;
         return true;
+    case OPT_CAMPAIGN:
+        o->campaign = text;
+        return true;
+    case OPT_REGION:
+        o->region = text;
+        return true;
     case OPT_CERT:
         o->certificate = text;
         return true;
@@ -149,6 +163,8 @@ static bool take(struct options *o, int option, const char *text) {
     switch (option) {
     case OPT_SIP:
         return read_address(text, &o->sip);
+    case OPT_WEB:
+        return read_address(text, &o->web);
     case OPT_CALLS:
         return read_number(text, 1, 20000, &o->calls);
     case OPT_RATE:
@@ -193,6 +209,8 @@ int options_read(struct options *out, int argc, char **argv) {
                             .agent_rate_hz = 16000,
                             .agent_port = 18080,
                             .uri_parameters = "",
+                            .campaign = "demo",
+                            .region = "local",
                             .label = ""};
     read_address("127.0.0.1:5060", &out->sip);
     int option, index = 0;
@@ -209,6 +227,8 @@ int options_read(struct options *out, int argc, char **argv) {
             return -EINVAL;
         }
     }
+    if (out->web.sin_port)
+        out->caller_codec = CODEC_OPUS;
     if (out->agent_codec != CODEC_L16)
         out->agent_rate_hz = codec_pcm_rate(out->agent_codec, out->agent_rate_hz);
     return 0;

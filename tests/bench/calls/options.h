@@ -12,7 +12,9 @@
 enum options_pattern { PATTERN_STEADY20, PATTERN_STEADY30, PATTERN_BURST, PATTERN_ECHO };
 
 struct options {
-    struct sockaddr_in sip; // where INVITEs go
+    struct sockaddr_in sip;        // where INVITEs go
+    struct sockaddr_in web;        // where browser-like callers ask for sessions; port 0: SIP callers instead
+    const char *campaign, *region; // what they ask for
     unsigned calls, first_number;
     double rate; // calls begun in a second
     unsigned warm_s, seconds;
