@@ -122,3 +122,9 @@ METRIC(METRIC_SIP_LIMITED, counter, "iqra_sip_proxy_limited_total", "answer=\"50
        "Requests at the proxy beyond the rate of one source, and those of scanners")
 METRIC(METRIC_SIP_SILENT, counter, "iqra_sip_proxy_limited_total", "answer=\"none\"",
        "Requests at the proxy beyond the rate of one source, and those of scanners")
+METRIC(METRIC_HUB_CONNECTIONS, gauge, "iqra_hub_connections", "", "Clients connected to the SignalR hub now")
+METRIC(METRIC_HUB_REFUSED, counter, "iqra_hub_refused_total", "",
+       "Hub connections refused for a limit or while draining")
+METRIC(METRIC_HUB_EVENTS, counter, "iqra_hub_events_total", "", "Events sent to clients of the hub")
+METRIC(METRIC_HUB_RELAYED, counter, "iqra_hub_relayed_total", "",
+       "Requests of hub connections that another node answered")
