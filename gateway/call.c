@@ -2,7 +2,6 @@
 #include "gateway/call.h"
 
 #include "gateway/call_impl.h"
-#include "gateway/call_report.h"
 #include "gateway/core/err.h"
 #include "gateway/core/fds.h"
 #include "gateway/core/log.h"
@@ -13,7 +12,8 @@
 #include <string.h>
 
 static const struct call_side *side_of(enum call_kind kind) {
-    static const struct call_side *const sides[] = {[CALL_BROWSER] = &call_browser_side};
+    static const struct call_side *const sides[] = {
+        [CALL_BROWSER] = &call_browser_side, [CALL_TRUNK] = &call_trunk_side};
     return sides[kind];
 }
 
@@ -25,6 +25,8 @@ static void call_maybe_gone(struct call *call) {
     struct call_env env = call->env;
     uint64_t handle = call->handle;
     metric_add(METRIC_CALLS, -1);
+    if (call->side->close)
+        call->side->close(call);
     free(call->agent_url);
     conf_free(call->conf);
     free(call);
@@ -63,7 +65,15 @@ void call_end(struct call *call, enum call_cause cause, const char *code, const 
     call->state = CALL_ENDING;
     if (cause != CALL_HUNG_UP)
         metric_add(METRIC_CALLS_FAILED, 1);
-    call_report(call->id, &call->leg, call->bridge, call->began_us, call->up_us, code, message);
+    const struct call_report report = {.call_id = call->id,
+                                       .leg = &call->leg,
+                                       .bridge = call->bridge,
+                                       .setup = &call->setup,
+                                       .began_us = call->began_us,
+                                       .up_us = call->up_us,
+                                       .code = code,
+                                       .message = message};
+    call_report(&report);
     bridge_free(call->bridge);
     call->bridge = NULL;
     call->leg.ops->close(call->leg.impl, message);
@@ -78,9 +88,13 @@ void call_end(struct call *call, enum call_cause cause, const char *code, const 
 static void on_agent_open(void *arg) {
     struct call *call = arg;
     call->agent_open = true;
+    call->setup.agent_ms = (uint32_t)((ticker_now_us() - call->calling_us) / 1000);
     log_info(call->id, "call", "agent connected");
-    if (call->bridge)
-        bridge_agent_up(call->bridge);
+    if (!call->bridge)
+        return;
+    bridge_agent_up(call->bridge);
+    if (call->side->agent_up)
+        call->side->agent_up(call);
 }
 
 static void on_agent_audio(const uint8_t *data, size_t len, bool message_end, void *arg) {
@@ -181,6 +195,7 @@ static int call_bridge(struct call *call) {
 
 void call_connect(struct call *call) {
     call->state = CALL_CONNECTING;
+    call->calling_us = ticker_now_us();
     int err = call_bridge(call);
     if (!err)
         err = call_connect_agent(call);
@@ -261,7 +276,8 @@ void call_mail(struct call *call, enum call_mail type, const struct call_msg *ms
     if (call->state == CALL_ENDING)
         return;
     if (type == CALL_HANGUP)
-        call_end(call, CALL_HUNG_UP, "hangup", msg && msg->text ? msg->text : "hung up");
+        call_end(call, CALL_HUNG_UP, msg && msg->mid ? msg->mid : "hangup",
+                 msg && msg->text ? msg->text : "hung up");
     else
         call->side->mail(call, type, msg);
 }

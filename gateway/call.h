@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call: one leg (a browser or a SIP trunk) and one agent, bridged. Lives on one worker, from CALL_OPEN to SESSION_GONE.
+// One call: one leg, of a browser or a trunk, and one agent, bridged. Lives on one worker, from CALL_OPEN to
+// SESSION_GONE.
 //
 //   CALL_OPEN -> waiting -(good offer)-> connecting -(leg up)-> up -> ending -(both sides closed)-> gone
+//
+// A browser is answered at once and brings its media up while the agent is called; a trunk is answered when the
+// agent is there, so that nobody hears dead air.
 //
 // Whoever ends first ends the other: a hang-up closes the agent with 1000, an agent that closes or dies
 // closes the leg.
@@ -11,6 +15,7 @@
 #include "gateway/call_msg.h"
 #include "gateway/core/conf.h"
 #include "gateway/core/ticker.h"
+#include "sip/trunk.h"
 #include "webrtc/peer.h"
 
 struct call;
@@ -21,6 +26,7 @@ struct call_env {
     struct ticker *ticker;
     const struct peer_env *peer;
     const struct peer_env *peer_same_host; // the same, with loopback candidates
+    const struct trunk_env *trunk;
     const struct conf *conf;
     const struct wsc_tls *tls;
     // To ctl. Takes `msg` (may be NULL).

@@ -6,8 +6,7 @@
 
 #include "gateway/bridge.h"
 #include "gateway/call.h"
-
-struct peer;
+#include "gateway/call_report.h"
 
 // Waiting for the far side's first offer; connecting: negotiated, the agent is called; up: media flows.
 enum call_state { CALL_WAITING, CALL_CONNECTING, CALL_UP, CALL_ENDING };
@@ -27,6 +26,12 @@ struct call {
             struct peer *peer;      // what `leg` is
             uint64_t dropped_at_us; // when the signalling socket dropped, 0 while it is there
         } browser;
+        struct {
+            struct trunk *trunk; // what `leg` is
+            char *sdp;           // owned: our answer or offer, until the agent is there
+            bool late;           // our offer waits for its answer
+            uint64_t answered_us;
+        } trunk;
     };
     uv_timer_t timer; // the far side's, for what it waits for
     bool timer_closed;
@@ -35,20 +40,23 @@ struct call {
     bool agent_open;
     bool text_lost;     // said once
     bool leg_text_lost; // likewise
-    uint64_t began_us, up_us;
+    struct call_setup setup;
+    uint64_t began_us, calling_us, up_us; // made, agent called, media up
 };
 
 // What only one kind of far side does. All on the call's worker.
 struct call_side {
-    const char *name; // "browser": for logs and people
+    const char *name; // "browser", "trunk": for logs and people
     // Makes call->leg, with call_leg_events. On an error nothing is left of it. The timer is not there yet.
     int (*open)(struct call *call, const struct call_open *open);
     void (*begin)(struct call *call, const struct call_open *open); // what comes next; may end the call
+    void (*agent_up)(struct call *call);                            // may end the call; may be NULL
+    void (*close)(struct call *call); // what it keeps beside the leg; may be NULL
     // Mail that call.c does not handle itself; never while the call is ending. `msg` may be NULL.
     void (*mail)(struct call *call, enum call_mail type, const struct call_msg *msg);
 };
 
-extern const struct call_side call_browser_side;
+extern const struct call_side call_browser_side, call_trunk_side;
 extern const struct leg_events call_leg_events; // for the leg of every far side; its arg is the call
 
 // The far side is negotiated: makes the bridge and calls the agent. WAITING -> CONNECTING. May end the call.

@@ -37,5 +37,8 @@ void call_open_free(void *data) {
     if (!open)
         return;
     free(open->agent_url);
+    if (open->trunk)
+        free(open->trunk->sdp);
+    free(open->trunk);
     free(open);
 }

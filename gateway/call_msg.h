@@ -10,13 +10,16 @@
 enum call_mail {
     // ctl -> worker
     CALL_OPEN = 1,    // struct call_open
-    CALL_OFFER,       // text: SDP
+    CALL_OFFER,       // text: SDP; of a trunk also "": it wants our offer
+    CALL_ANSWER,      // text: SDP, to our offer
+    CALL_CONFIRMED,   // the trunk has seen that the call is answered
+    CALL_DTMF,        // text: one digit that came beside the media
     CALL_CANDIDATE,   // text: candidate (NULL = end), mid, ufrag, mline_index
     CALL_SOCKET_LOST, // the signalling socket dropped without a close
     CALL_SOCKET_BACK, // it was resumed
-    CALL_HANGUP,      // text: reason
+    CALL_HANGUP,      // text: reason, mid: code ("hangup" when NULL)
     // worker -> ctl
-    SESSION_ANSWER,    // text: SDP
+    SESSION_ANSWER,    // text: SDP, the answer or our offer. A trunk's first one says that the agent is there
     SESSION_CANDIDATE, // as CALL_CANDIDATE
     SESSION_REFUSED,   // mid: error code, text: message. An offer was refused; the call goes on as it was
     SESSION_ENDED,     // cause, mid: error code, text: message. The call is over; say so to the far side
@@ -43,7 +46,7 @@ struct call_msg {
 struct call_msg *call_msg_new(const char *text, const char *mid, const char *ufrag);
 void call_msg_free(void *msg);
 
-enum call_kind { CALL_BROWSER };
+enum call_kind { CALL_BROWSER, CALL_TRUNK };
 
 struct call_open {
     enum call_kind kind; // of the far side
@@ -51,6 +54,15 @@ struct call_open {
     char *agent_url; // owned
     struct agent_format format;
     bool same_host; // the browser came from a loopback address: it may need loopback candidates
+    struct call_open_trunk *trunk; // owned; NULL for a browser
+};
+
+struct call_open_trunk {
+    char *sdp;                      // owned; the offer, NULL: it wants ours
+    char local[64], remote[64];     // numeric: where its INVITE came to and from
+    char sip_call_id[256];          // for the log
+    bool require_srtp;              // of the number called
+    uint32_t claim_ms, platform_ms; // what came before, for the report
 };
 void call_open_free(void *open);
 

@@ -5,27 +5,41 @@
 #include "gateway/core/ticker.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
-void call_report(const char *call_id, const struct leg *leg, const struct bridge *bridge, uint64_t began_us,
-                 uint64_t up_us, const char *code, const char *message) {
+enum { SETUP_TEXT = 420 };
+
+// "; sip call-id X, claim 1, platform 80, agent 9, confirmed 12 ms"
+static void setup_text(const struct call_setup *setup, char out[SETUP_TEXT]) {
+    if (setup->sip_call_id[0])
+        snprintf(out, SETUP_TEXT, "; SIP Call-ID %s, claim %u ms, platform %u ms, agent %u ms, ACK %u ms",
+                 setup->sip_call_id, setup->claim_ms, setup->platform_ms, setup->agent_ms, setup->confirm_ms);
+    else
+        snprintf(out, SETUP_TEXT, "; agent %u ms", setup->agent_ms);
+}
+
+void call_report(const struct call_report *report) {
     uint64_t now_us = ticker_now_us();
-    if (!bridge || !up_us) {
-        log_info(call_id, "call", "ended (%s) before media was up, after %" PRIu64 " ms: %s", code,
-                 (now_us - began_us) / 1000, message);
+    char setup[SETUP_TEXT];
+    setup_text(report->setup, setup);
+    if (!report->bridge || !report->up_us) {
+        log_info(report->call_id, "call", "ended (%s) before media was up, after %" PRIu64 " ms: %s%s",
+                 report->code, (now_us - report->began_us) / 1000, report->message, setup);
         return;
     }
     struct leg_stats rtp;
     struct bridge_stats audio;
-    leg->ops->stats(leg->impl, &rtp);
-    bridge_stats(bridge, &audio);
-    struct leg_media media = leg->ops->media(leg->impl, 0);
-    log_info(call_id, "call",
+    report->leg->ops->stats(report->leg->impl, &rtp);
+    bridge_stats(report->bridge, &audio);
+    struct leg_media media = report->leg->ops->media(report->leg->impl, 0);
+    log_info(report->call_id, "call",
              "ended (%s): %s; talked %" PRIu64 " ms, %s%s, received %" PRIu64 " packets (%" PRIu64
              " lost, %" PRIu64 " late, jitter %u us, concealed %" PRIu64 " ms), sent %" PRIu64
              " (peer lost %u/256, rtt %u us), agent frames"
-             " %" PRIu64 " out (%" PRIu64 " dropped) %" PRIu64 " in, %" PRIu64 " underruns",
-             code, message, (now_us - up_us) / 1000, codec_desc(media.codec)->rtp_name,
-             audio.passthrough ? " passthrough" : "", rtp.rx_packets, rtp.rx_lost, rtp.rx_late, rtp.jitter_us,
-             rtp.concealed_ms, rtp.tx_packets, rtp.remote_fraction_lost, rtp.rtt_us, audio.frames_to_agent,
-             audio.frames_dropped, audio.frames_from_agent, audio.underruns);
+             " %" PRIu64 " out (%" PRIu64 " dropped) %" PRIu64 " in, %" PRIu64 " underruns%s",
+             report->code, report->message, (now_us - report->up_us) / 1000,
+             codec_desc(media.codec)->rtp_name, audio.passthrough ? " passthrough" : "", rtp.rx_packets,
+             rtp.rx_lost, rtp.rx_late, rtp.jitter_us, rtp.concealed_ms, rtp.tx_packets,
+             rtp.remote_fraction_lost, rtp.rtt_us, audio.frames_to_agent, audio.frames_dropped,
+             audio.frames_from_agent, audio.underruns, setup);
 }

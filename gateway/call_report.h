@@ -7,8 +7,25 @@
 #include "gateway/bridge.h"
 #include "media/leg.h"
 
-// `bridge` may be NULL when the call never came so far.
-void call_report(const char *call_id, const struct leg *leg, const struct bridge *bridge, uint64_t began_us,
-                 uint64_t up_us, const char *code, const char *message);
+#include <stdint.h>
+
+// How long each step before the conversation took; 0 for those that a call of its kind has not.
+struct call_setup {
+    char sip_call_id[256];          // of a trunk's call, "" for a browser's
+    uint32_t claim_ms, platform_ms; // Redis, and the platform's initiate
+    uint32_t agent_ms, confirm_ms;  // the agent's socket; from our 200 to its ACK
+};
+
+// Borrowed for the call.
+struct call_report {
+    const char *call_id;
+    const struct leg *leg;
+    const struct bridge *bridge; // NULL when the call never came so far
+    const struct call_setup *setup;
+    uint64_t began_us, up_us; // up_us 0 likewise
+    const char *code, *message;
+};
+
+void call_report(const struct call_report *report);
 
 #endif

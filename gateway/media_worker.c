@@ -22,6 +22,7 @@ struct media_worker {
     const struct conf *conf; // in force, held
     struct media_ice ice;
     struct peer_env peer_env, peer_env_same_host;
+    struct trunk_env trunk_env;
     struct call_env call_env;
     bool stopping;
     struct call_ref refs[]; // by the low half of the handle
@@ -108,11 +109,16 @@ static int on_start(struct worker *thread, void *arg) {
     };
     worker->peer_env_same_host = worker->peer_env;
     worker->peer_env_same_host.allow_loopback = true;
+    worker->trunk_env = (struct trunk_env){.loop = worker_loop(thread),
+                                           .rtp_port_min = conf->sip.rtp_ports.min,
+                                           .rtp_port_max = conf->sip.rtp_ports.max,
+                                           .public_address = worker->peer_env.public_address};
     worker->call_env = (struct call_env){
         .loop = worker_loop(thread),
         .ticker = worker_ticker(thread),
         .peer = &worker->peer_env,
         .peer_same_host = &worker->peer_env_same_host,
+        .trunk = &worker->trunk_env,
         .conf = conf,
         .tls = worker->config.tls,
         .post = post_to_ctl,
