@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Iqra platform's session door, as documented: POST {base}business/{id}/websession/initiate with
-// `Authorization: Token ...` and PascalCase JSON. It refuses what the real one would refuse.
+// `Authorization: Token ...` and PascalCase JSON. It refuses what the real one would refuse. With `usage` ({max,
+// current}) it has the cloud's figures under user/billing/ too; without, it is self-hosted and has none.
 import { once } from 'node:events';
 import http from 'node:http';
 
@@ -18,7 +19,7 @@ function refusal(request, body, token) {
 // shape: 'cloud' | 'open'.  fault: undefined | 'stall' | 'garbage' | 'status500' | 'refuse'
 export async function startPlatform({ host = '127.0.0.1', token = 'platform-secret', agentUrl, shape = 'cloud' } = {}) {
   const requests = [];
-  const platform = { requests, shape, fault: undefined, agentUrl };
+  const platform = { requests, shape, fault: undefined, agentUrl, usage: undefined, polls: 0 };
   let sessions = 0;
   const server = http.createServer(async (request, response) => {
     const chunks = [];
@@ -27,6 +28,14 @@ export async function startPlatform({ host = '127.0.0.1', token = 'platform-secr
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));
     };
+    const billing = /^\/api\/v1\/user\/billing\/(usage|featuresactivequantity)$/.exec(request.url);
+    if (billing && platform.usage) {
+      platform.polls += 1;
+      if (request.headers.authorization !== `Token ${token}`) return json(401, { success: false });
+      const { max, current } = platform.usage;
+      const data = billing[1] === 'usage' ? { currentUsage: { Call_Concurrency: current } } : { Call_Concurrency: max };
+      return json(200, { success: true, data });
+    }
     const match = /^\/api\/v1\/business\/([^/]+)\/websession\/initiate$/.exec(request.url);
     if (!match || request.method !== 'POST') return json(404, { success: false, message: 'no such endpoint' });
     if (platform.fault === 'stall') return undefined;
