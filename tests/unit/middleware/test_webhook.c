@@ -129,26 +129,27 @@ static void test_answered_later(void **state) {
     t.done(-ENOENT, t.done_arg);
 }
 
+#define EIGHT(c) c c c c c c c c
+#define DEEP "{\"x\":" EIGHT("[[[[[") EIGHT("]]]]]") ",\"ConversationSessionId\":\"a\"}"
+
 static void test_bad_bodies(void **state) {
     (void)state;
-    static const char *const bad[] = {
-        "",
-        "{}",
-        "[]",
-        "x",
-        "null",
-        "\"ses_abc\"",
-        "{\"ConversationSessionId\":null}",
-        "{\"ConversationSessionId\":\"\"}",
-        "{\"ConversationSessionId\":7}",
-        "{\"ConversationSessionId\":[\"ses_abc\"]}",
-        "{\"ConversationSessionId\":\"a b\"}",
-        "{\"ConversationSessionId\":\"a\\nb\"}",
-        "{\"ConversationSessionId\":\"\\u00e9\"}",
-        "{\"ConversationSessionId\":\"a\",\"ConversationSessionId\":\"b\"}",
-        "{\"ConversationSessionId\":\"a\"} x",
-        "{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],"
-        "\"ConversationSessionId\":\"a\"}"};
+    static const char *const bad[] = {"",
+                                      "{}",
+                                      "[]",
+                                      "x",
+                                      "null",
+                                      "\"ses_abc\"",
+                                      "{\"ConversationSessionId\":null}",
+                                      "{\"ConversationSessionId\":\"\"}",
+                                      "{\"ConversationSessionId\":7}",
+                                      "{\"ConversationSessionId\":[\"ses_abc\"]}",
+                                      "{\"ConversationSessionId\":\"a b\"}",
+                                      "{\"ConversationSessionId\":\"a\\nb\"}",
+                                      "{\"ConversationSessionId\":\"\\u00e9\"}",
+                                      "{\"ConversationSessionId\":\"a\",\"ConversationSessionId\":\"b\"}",
+                                      "{\"ConversationSessionId\":\"a\"} x",
+                                      DEEP};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         expect(GOOD, bad[i], 400, INVALID);
     char longest[512], id[300];
