@@ -18,7 +18,7 @@ struct uas;
 // Zero means the usual value; tests make them short.
 struct uas_timing {
     unsigned t1_ms;    // RFC 3261 T1, 500
-    unsigned min_se_s; // RFC 4028 Min-SE, 90
+    unsigned second_us; // a second of a session timer (RFC 4028), 1000000
 };
 
 struct uas_config {
