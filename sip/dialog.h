@@ -18,6 +18,6 @@ void dialog_free(struct dialog *dialog);                    // says nothing to a
 // What a request or response says about session timers.
 struct session_timer_ask dialog_timer_ask(const sip_t *sip);
 struct session_timer_limits dialog_timer_limits(const struct uas *uas);
-void dialog_answer_422(const struct uas *uas, nta_incoming_t *irq); // Session Interval Too Small
+void dialog_answer_422(nta_incoming_t *irq); // Session Interval Too Small
 
 #endif

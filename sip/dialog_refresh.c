@@ -38,7 +38,7 @@ struct session_timer_limits dialog_timer_limits(const struct uas *uas) {
                                          .min_se_s = UAS_MIN_SE_S};
 }
 
-void dialog_answer_422(const struct uas *uas, nta_incoming_t *irq) {
+void dialog_answer_422(nta_incoming_t *irq) {
     char least[16];
     snprintf(least, sizeof least, "%d", UAS_MIN_SE_S);
     nta_incoming_treply(irq, SIP_422_SESSION_TIMER_TOO_SMALL, SIPTAG_SERVER_STR(UAS_PRODUCT),

@@ -63,7 +63,7 @@ static bool take_terms(struct dialog *dialog, nta_incoming_t *irq, const sip_t *
     struct session_timer_limits limits = dialog_timer_limits(dialog->uas);
     struct session_timer timer;
     if (session_timer_answer(&timer, &ask, &limits)) {
-        dialog_answer_422(dialog->uas, irq);
+        dialog_answer_422(irq);
         return false;
     }
     dialog->change_timer = timer;

@@ -4,6 +4,7 @@
 #include "gateway/core/log.h"
 #include "sip/listen.h"
 #include "sip/proxy.h"
+#include "sip/uas.h"
 
 #include <sofia-sip/su.h>
 #include <sofia-sip/su_log.h>
@@ -30,6 +31,7 @@ struct sip_stack {
     su_root_t *root;
     int mailbox_index;   // in root
     struct proxy *proxy; // NULL without the role
+    struct uas *uas;     // likewise
 };
 
 static int post_ctl(struct mail mail, void *arg) {
@@ -47,7 +49,14 @@ static void take_conf(struct sip_stack *stack, struct mail *mail) {
     mail->data = NULL;
     if (stack->proxy)
         proxy_set_conf(stack->proxy, stack->conf);
+    if (stack->uas)
+        uas_set_conf(stack->uas, stack->conf);
     conf_free(old);
+}
+
+static void on_closed(void *arg) {
+    struct sip_stack *stack = arg;
+    su_root_break(stack->root);
 }
 
 static void on_mail(struct mail *mail, void *arg) {
@@ -59,15 +68,22 @@ static void on_mail(struct mail *mail, void *arg) {
     case STACK_DRAIN:
         if (stack->proxy)
             proxy_drain(stack->proxy);
+        if (stack->uas)
+            uas_drain(stack->uas);
         break;
     case STACK_STOP:
-        su_root_break(stack->root);
+        if (stack->uas)
+            uas_close(stack->uas, on_closed, stack);
+        else
+            su_root_break(stack->root);
         break;
     case SIP_ROUTED:
         if (stack->proxy)
             proxy_mail(stack->proxy, mail);
         break;
     default:
+        if (stack->uas)
+            uas_mail(stack->uas, mail);
         break;
     }
 }
@@ -102,6 +118,17 @@ static int start_proxy(struct sip_stack *stack, const char *tls_folder) {
     return proxy_new(&stack->proxy, &config, &stack->start_text);
 }
 
+static int start_uas(struct sip_stack *stack, const char *tls_folder) {
+    struct uas_config config = {.root = stack->root,
+                                .conf = stack->conf,
+                                .tls_folder = tls_folder,
+                                .post = post_ctl,
+                                .post_arg = stack};
+    if (!(stack->conf->gateway.roles & CONF_ROLE_MEDIA) || !stack->conf->sip.media_listen.count)
+        return 0;
+    return uas_new(&stack->uas, &config, &stack->start_text);
+}
+
 static int start_parts(struct sip_stack *stack) {
     const struct conf *conf = stack->conf;
     char *tls_folder = NULL;
@@ -110,6 +137,8 @@ static int start_parts(struct sip_stack *stack) {
         err = listen_tls_folder_new(&tls_folder, conf, &stack->start_text);
     if (!err)
         err = start_proxy(stack, tls_folder);
+    if (!err)
+        err = start_uas(stack, tls_folder);
     listen_tls_folder_free(tls_folder);
     return err;
 }
@@ -127,6 +156,7 @@ static int set_up(struct sip_stack *stack) {
 
 static void tear_down(struct sip_stack *stack) {
     proxy_free(stack->proxy);
+    uas_free(stack->uas);
     mailbox_close(stack->mailbox);
     if (stack->mailbox_index > 0)
         su_root_deregister(stack->root, stack->mailbox_index);

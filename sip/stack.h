@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SIP thread: one su_root with the proxy (nta, Sip.ProxyListen) and the listener (nua, Sip.MediaListen) on
+// The SIP thread: one su_root with the proxy (nta, Sip.ProxyListen) and the listener (nta, Sip.MediaListen) on
 // it. sofia-sip stays inside sip/. Everything in and out goes by mail (sip_msg.h).
 #ifndef IQ_SIP_STACK_H
 #define IQ_SIP_STACK_H

@@ -113,7 +113,7 @@ static void on_invite(struct uas *uas, nta_incoming_t *irq, const sip_t *sip) {
     struct session_timer_limits limits = dialog_timer_limits(uas);
     struct session_timer timer;
     if (session_timer_answer(&timer, &ask, &limits)) {
-        dialog_answer_422(uas, irq);
+        dialog_answer_422(irq);
         return;
     }
     struct sip_invite *invite = copy_invite(uas, irq, sip);
@@ -235,7 +235,7 @@ static void each_free(uint64_t handle, void *dialog, void *arg) {
     dialog_free(dialog);
 }
 
-static void closed(struct uas *uas) {
+static void close_done(struct uas *uas) {
     void (*on_closed)(void *arg) = uas->on_closed;
     uas->on_closed = NULL;
     if (on_closed)
@@ -245,7 +245,7 @@ static void closed(struct uas *uas) {
 static void on_close_late(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *arg) {
     (void)magic;
     (void)timer;
-    closed(arg);
+    close_done(arg);
 }
 
 void uas_dialog_gone(struct uas *uas) {
@@ -257,6 +257,10 @@ void uas_close(struct uas *uas, void (*on_closed)(void *arg), void *arg) {
     uas->draining = true;
     uas->on_closed = on_closed;
     uas->on_closed_arg = arg;
+    if (uas->closing) { // asked twice: no more waiting
+        close_done(uas);
+        return;
+    }
     uas->closing = su_timer_create(su_root_task(uas->root), 0);
     slot_each(uas->dialogs, each_close, NULL);
     su_timer_set_interval(uas->closing, on_close_late, uas, slot_count(uas->dialogs) ? CLOSE_MS : 0);

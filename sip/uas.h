@@ -17,7 +17,7 @@ struct uas;
 
 // Zero means the usual value; tests make them short.
 struct uas_timing {
-    unsigned t1_ms;    // RFC 3261 T1, 500
+    unsigned t1_ms;     // RFC 3261 T1, 500
     unsigned second_us; // a second of a session timer (RFC 4028), 1000000
 };
 

@@ -169,9 +169,9 @@ static inline void peer_same_branch(struct peer *peer, const char *method, const
 
 // The value of a header of a message, "" when it has none.
 static inline const char *peer_header_of(const char *message, const char *name) {
-    static char value[4][4096];
+    static char value[8][4096];
     static unsigned turn;
-    char *out = value[turn++ % 4];
+    char *out = value[turn++ % 8];
     *out = '\0';
     size_t name_len = strlen(name);
     for (const char *line = strstr(message, "\r\n"); line && strncmp(line, "\r\n\r\n", 4) != 0;
@@ -187,6 +187,11 @@ static inline const char *peer_header_of(const char *message, const char *name) 
 
 static inline const char *peer_header(const struct peer *peer, const char *name) {
     return peer_header_of(peer->got, name);
+}
+
+// What a header begins with: the number of CSeq, Retry-After and the like.
+static inline unsigned peer_number(const struct peer *peer, const char *name) {
+    return (unsigned)strtoul(peer_header(peer, name), NULL, 10);
 }
 
 static inline const char *peer_body(const struct peer *peer) {

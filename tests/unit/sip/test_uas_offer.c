@@ -170,7 +170,7 @@ static void test_hold_by_reinvite(void **state) {
     // One at a time.
     peer_send(peer, "INVITE", "", PEER_SDP);
     peer_expect(peer, "SIP/2.0 500");
-    assert_in_range(atoi(peer_header(peer, "Retry-After")), 1, 10);
+    assert_in_range(peer_number(peer, "Retry-After"), 1, 10);
     peer_same_branch(peer, "ACK", "");
     peer_send(peer, "UPDATE", "", PEER_SDP);
     peer_expect(peer, "SIP/2.0 500");

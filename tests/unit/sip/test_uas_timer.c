@@ -50,8 +50,8 @@ static void test_peer_refreshes(void **state) {
 static uint64_t call_that_we_refresh(struct fixture *f, const char *allow) {
     struct peer *peer = &f->peer;
     char headers[256];
-    snprintf(headers, sizeof headers, "Supported: timer\r\nSession-Expires: 1800;refresher=uas\r\nAllow: %s\r\n",
-             allow);
+    snprintf(headers, sizeof headers,
+             "Supported: timer\r\nSession-Expires: 1800;refresher=uas\r\nAllow: %s\r\n", allow);
     peer_send(peer, "INVITE", headers, PEER_SDP);
     peer_expect(peer, "SIP/2.0 100");
     uint64_t handle = fixture_skip(f, SIP_INVITE);
@@ -87,7 +87,7 @@ static void test_we_refresh_by_reinvite(void **state) {
     call_that_we_refresh(f, "INVITE, ACK, BYE");
     peer_expect(peer, "INVITE sip:alice@");
     assert_string_equal(peer_body(peer), OUR_SDP); // as it was
-    unsigned cseq = (unsigned)atoi(peer_header(peer, "CSeq"));
+    unsigned cseq = peer_number(peer, "CSeq");
     // Both want to change the session at once.
     static char invite[PEER_MESSAGE];
     memcpy(invite, peer->got, sizeof invite);
@@ -97,7 +97,7 @@ static void test_we_refresh_by_reinvite(void **state) {
     memcpy(peer->got, invite, sizeof invite);
     peer_answer(peer, "200 OK", "Session-Expires: 1800;refresher=uac\r\n", PEER_SDP);
     peer_expect(peer, "ACK sip:alice@");
-    assert_int_equal(atoi(peer_header(peer, "CSeq")), cseq);
+    assert_int_equal(peer_number(peer, "CSeq"), cseq);
     memcpy(peer->got, invite, sizeof invite);
     peer_answer(peer, "200 OK", "Session-Expires: 1800;refresher=uac\r\n", PEER_SDP); // the ACK was lost
     assert_true(peer_next(peer, PEER_WAIT_MS));
