@@ -93,17 +93,24 @@ static void fill_static_type(struct sdp_format *format) {
     }
 }
 
+// -1 for what is none.
+static int payload_type_of(const struct sdp_media *media, struct span token) {
+    uint64_t payload_type;
+    bool number = (media->profile & SDP_PROFILES_RTP) && span_u64(&token, 127, &payload_type) && !token.len;
+    return number ? (int)payload_type : -1;
+}
+
+// A payload type named twice is one.
 static void add_format(struct sdp_media *media, struct span token) {
+    int payload_type = payload_type_of(media, token);
+    for (size_t i = 0; i < media->format_count && payload_type >= 0; i++)
+        if (media->formats[i].payload_type == payload_type)
+            return;
     if (media->format_count == SDP_MAX_FORMATS)
         return;
     struct sdp_format *format = &media->formats[media->format_count++];
     format->token = token;
-    format->payload_type = -1;
-    struct span digits = token;
-    uint64_t payload_type;
-    if (!(media->profile & SDP_PROFILES_RTP) || !span_u64(&digits, 127, &payload_type) || digits.len)
-        return;
-    format->payload_type = (int)payload_type;
+    format->payload_type = payload_type;
     fill_static_type(format);
 }
 

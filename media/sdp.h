@@ -19,7 +19,7 @@ enum {
     SDP_MAX_TEXT = 64 * 1024, // bytes
     SDP_MAX_LINE = 8 * 1024,
     SDP_MAX_MEDIA = 16,       // m-lines
-    SDP_MAX_FORMATS = 64,     // per m-line; those beyond are ignored, as is what refers to them
+    SDP_MAX_FORMATS = 128,    // per m-line, as many as there are payload types; those beyond are ignored
     SDP_MAX_FINGERPRINTS = 4, // per level; those beyond are ignored
     SDP_MAX_HASH = 64,        // bytes of a fingerprint: SHA-512
 };
@@ -116,7 +116,7 @@ struct sdp {
     struct span text; // the session's own lines
 };
 
-// `out` is some 80 KiB: keep it off small stacks. Written to even when parsing fails.
+// `out` is some 160 KiB: keep it off small stacks. Written to even when parsing fails.
 // -EMSGSIZE for a text or line beyond the limits, -E2BIG for too many m-lines, -EBADMSG for what is no SDP;
 // `err` (or NULL) then names the line.
 int sdp_read(struct sdp *out, struct span text, struct err_text *err);

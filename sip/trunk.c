@@ -431,7 +431,10 @@ int trunk_new(struct trunk **out, const struct trunk_env *env, const struct trun
     snprintf(trunk->call_id, sizeof trunk->call_id, "%s", config->call_id);
     snprintf(trunk->local, sizeof trunk->local, "%s", config->local_address);
     memcpy(trunk->codecs, config->codecs, config->codec_count * sizeof trunk->codecs[0]);
-    trunk->sdp = (struct trunk_sdp_config){trunk->codecs, config->codec_count, config->require_srtp};
+    trunk->sdp = (struct trunk_sdp_config){.codecs = trunk->codecs,
+                                           .codec_count = config->codec_count,
+                                           .require_srtp = config->require_srtp,
+                                           .family = strchr(config->local_address, ':') ? AF_INET6 : AF_INET};
     int err = getrandom(&trunk->session_id, sizeof trunk->session_id, 0) < 0 ? -EIO : 0;
     trunk->session_id >>= 1;
     trunk->version = 1;

@@ -65,7 +65,7 @@ static void refine_ptime(struct sdp_audio *audio) {
 }
 
 // What offer and answer have in common.
-static int read_plan(struct trunk_plan *plan, struct sdp *sdp, const struct sdp_nego_config *nego,
+static int read_plan(struct trunk_plan *plan, struct sdp *sdp, const struct sdp_nego_config *nego, int family,
                      struct err_text *err) {
     bool forgot = forget_unusable(sdp);
     int code = sdp_nego_choose(&plan->audio, sdp, nego, err);
@@ -82,6 +82,9 @@ static int read_plan(struct trunk_plan *plan, struct sdp *sdp, const struct sdp_
     if (is_any(media->connection.address)) // RFC 3264 section 8.4: hold as in RFC 2543
         plan->audio.direction &= SDP_RECVONLY;
     read_addresses(plan, media);
+    if (family && udp_address_known(&plan->rtp) && plan->rtp.sa.sa_family != family)
+        return err_set(err, -ENOTSUP, "SDP line %u: media at %.*s, and this call came over IPv%d",
+                       media->line, SDP_SPAN(media->connection.address), family == AF_INET6 ? 6 : 4);
     refine_ptime(&plan->audio);
     return 0;
 }
@@ -94,7 +97,7 @@ int trunk_sdp_read_offer(struct trunk_plan *out, struct sdp *offer, const struct
                                          .profiles = config->require_srtp ? SECURE : PLAIN | SECURE,
                                          .comfort_noise = true};
     struct trunk_plan plan = {0};
-    int code = read_plan(&plan, offer, &nego, err);
+    int code = read_plan(&plan, offer, &nego, config->family, err);
     if (code)
         return code;
     plan.secure = sdes_choose(&plan.theirs, plan.audio.media, 0) == 0;
@@ -110,7 +113,7 @@ int trunk_sdp_read_answer(struct trunk_plan *out, struct sdp *answer, const stru
                                          .order = SDP_ORDER_OFFER,
                                          .profiles = ours ? SECURE : PLAIN};
     struct trunk_plan plan = {0};
-    int code = read_plan(&plan, answer, &nego, err);
+    int code = read_plan(&plan, answer, &nego, config->family, err);
     if (code)
         return code;
     for (size_t i = 0; ours && i < TRUNK_SDP_SUITES && !plan.secure; i++) {

@@ -15,6 +15,7 @@ struct trunk_sdp_config {
     const enum codec_id *codecs; // best first; borrows
     size_t codec_count;
     bool require_srtp; // refuse RTP/AVP and RTP/AVPF, with a=crypto too
+    int family;        // AF_INET or AF_INET6, of the address we are bound to; 0: take both
 };
 
 // What the peer's SDP asks, decided. Holds a key: trunk_plan_wipe.
@@ -35,7 +36,7 @@ struct trunk_local {
     uint32_t version;
 };
 
-// -ENOENT no open audio, -ENOTSUP no codec, profile or SRTP suite of ours, -EINVAL no c=. `offer` is changed:
+// -ENOENT no open audio, -ENOTSUP no codec, profile, SRTP suite or address family of ours, -EINVAL no c=. `offer` is changed:
 // m-lines whose keys are none of ours lose their profile.
 int trunk_sdp_read_offer(struct trunk_plan *out, struct sdp *offer, const struct trunk_sdp_config *config,
                          struct err_text *err);

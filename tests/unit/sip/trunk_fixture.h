@@ -36,6 +36,7 @@ struct side {
 
 struct call {
     uv_loop_t loop;
+    uv_timer_t pulse; // so that the loop never sleeps for long
     struct trunk_env env;
     struct side a, b;
 };
@@ -103,9 +104,15 @@ static const struct trunk_config plain_config = {.call_id = "test",
                                                  .codecs = all_codecs,
                                                  .codec_count = 4};
 
+static void on_pulse(uv_timer_t *timer) {
+    (void)timer;
+}
+
 static void call_new(struct call *call, const struct trunk_config *a, const struct trunk_config *b) {
     memset(call, 0, sizeof *call);
     assert_int_equal(uv_loop_init(&call->loop), 0);
+    uv_timer_init(&call->loop, &call->pulse);
+    uv_timer_start(&call->pulse, on_pulse, 1, 1);
     call->env = (struct trunk_env){.loop = &call->loop, .rtp_port_min = 20000, .rtp_port_max = 59999};
     side_new(&call->a, &call->env, a);
     side_new(&call->b, &call->env, b);
@@ -201,6 +208,7 @@ static void side_close(struct call *call, struct side *side) {
 static void call_free(struct call *call) {
     side_close(call, &call->a);
     side_close(call, &call->b);
+    uv_close((uv_handle_t *)&call->pulse, NULL);
     assert_int_equal(uv_run(&call->loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&call->loop), 0);
 }
