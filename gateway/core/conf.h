@@ -150,6 +150,9 @@ struct conf {
     struct {
         int64_t max_length;
     } queue;
+    struct {
+        int64_t max_connections, max_connections_per_address;
+    } hub;
     struct conf_business *businesses;
     size_t business_count;
     struct conf_region *regions;

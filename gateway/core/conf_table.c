@@ -174,6 +174,12 @@ const struct conf_key conf_keys[] = {
     {"Queue", CONF_SECTION, .help = "Waiting sessions"},
     {"Queue.MaxLength", CONF_INT, 0, AT(queue.max_length), "1000", .max = A_MILLION, .help = "Sessions"},
 
+    {"Hub", CONF_SECTION, .help = "The SignalR hub, where sessions wait"},
+    {"Hub.MaxConnections", CONF_INT, CONF_RESTART, AT(hub.max_connections), "8192", .min = 1,
+     .max = A_MILLION, .help = "Clients of this node at once"},
+    {"Hub.MaxConnectionsPerAddress", CONF_INT, CONF_RESTART, AT(hub.max_connections_per_address), "256",
+     .min = 1, .max = A_MILLION, .help = "The same of one address; behind a proxy, see ForwardedHeaders"},
+
     {"Businesses", CONF_MAP, 0, AT(businesses), .elements = &businesses, .help = "Owners of numbers, by id"},
     {"Businesses.*.Active", CONF_BOOL, 0, BUSINESS(active), "true", .help = "Takes calls"},
     {"Businesses.*.Admin", CONF_BOOL, 0, BUSINESS(admin), .help = "May use development servers"},
