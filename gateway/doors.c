@@ -5,6 +5,7 @@
 #include "gateway/core/metrics.h"
 #include "signaling/auth.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +16,23 @@ static void on_healthz(const struct http_request *request, void *arg) {
     http_reply_json(request->exchange, 200, "{\"status\":\"ok\"}");
 }
 
+static void reply_redis_down(const struct http_request *request, const char *why) {
+    json_t *body = json_pack("{s:s, s:s+}", "status", "unavailable", "reason", "Redis is away: ", why);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    // Redis' own words may be no UTF-8.
+    http_reply_json(request->exchange, 503,
+                    text ? text : "{\"status\":\"unavailable\",\"reason\":\"Redis is away\"}");
+    free(text);
+    json_decref(body);
+}
+
 static void on_readyz(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
     if (sessions_draining(doors->sessions))
         http_reply_json(request->exchange, 503,
                         "{\"status\":\"draining\",\"reason\":\"the gateway takes no new calls\"}");
+    else if (!redis_up(doors->redis))
+        reply_redis_down(request, redis_why_down(doors->redis));
     else
         http_reply_json(request->exchange, 200, "{\"status\":\"ready\"}");
 }

@@ -4,10 +4,12 @@
 #define IQ_GATEWAY_DOORS_H
 
 #include "gateway/sessions.h"
+#include "middleware/redis.h"
 #include "signaling/http.h"
 
 struct doors {
     struct sessions *sessions;   // borrowed
+    const struct redis *redis;   // borrowed
     const char *admin_token;     // borrowed; "" = /api/admin is off (404)
     void (*on_drain)(void *arg); // POST /api/admin/drain
     void *arg;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   start   certificate, trust -> ctl mailbox -> workers -> sessions, auth -> desk (api, httpc)
+//   start   certificate, trust -> ctl mailbox -> workers -> store (Redis) -> sessions, auth -> desk (api, httpc)
 //           -> echo agent -> HTTP server
 //   stop    drain -> (calls gone, or time is up: hang up) -> HTTP server, echo agent -> workers
-//           -> what is left on ctl
+//           -> what is left on ctl -> store
 #include "gateway/gateway.h"
 
 #include "gateway/core/fds.h"
@@ -15,6 +15,7 @@
 #include "gateway/media_worker.h"
 #include "gateway/pages.h"
 #include "gateway/sessions.h"
+#include "gateway/store.h"
 #include "middleware/api.h"
 #include "signaling/browser.h"
 #include "webrtc/cert.h"
@@ -48,6 +49,7 @@ struct gateway {
     struct mailbox *mailbox; // SESSION_* from the workers
     struct media_worker *workers[MAX_WORKERS];
     size_t worker_count;
+    struct store *store; // gone once it is closed
     struct auth *auth;
     struct sessions *sessions;
     struct browser *browser;
@@ -180,6 +182,7 @@ static void on_server_closed(void *arg) {
     sctp_hub_close(gateway->sctp);
     sessions_close(gateway->sessions);
     mailbox_close(gateway->mailbox);
+    store_close(gateway->store);
 }
 
 static void on_hang_up_timeout(uv_timer_t *timer) {
@@ -272,6 +275,11 @@ static int start_media(struct gateway *gateway, struct err_text *err) {
     return start_workers(gateway, err);
 }
 
+static int start_store(struct gateway *gateway, struct err_text *err) {
+    const struct redis_events events = {.arg = gateway};
+    return store_start(&gateway->store, gateway->loop, gateway->conf, &events, err);
+}
+
 static int start_sessions(struct gateway *gateway) {
     const struct conf *conf = gateway->conf;
     int rc = auth_new(&gateway->auth, conf->gateway.session_token_secret);
@@ -325,6 +333,7 @@ static int start_echo(struct gateway *gateway, struct err_text *err) {
 static int start_http(struct gateway *gateway, struct err_text *err) {
     const struct conf *conf = gateway->conf;
     gateway->doors = (struct doors){.sessions = gateway->sessions,
+                                    .redis = store_redis(gateway->store),
                                     .admin_token = conf->gateway.admin_token,
                                     .on_drain = on_drain_asked,
                                     .arg = gateway};
@@ -357,6 +366,8 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
 
 static int start_all(struct gateway *gateway, struct err_text *err) {
     int rc = start_media(gateway, err);
+    if (!rc)
+        rc = start_store(gateway, err);
     if (rc)
         return rc;
     rc = start_sessions(gateway);

@@ -14,7 +14,8 @@
 enum {
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
-    STABLE_MS = 5000, // a connection that was up for so long was no accident: the backoff begins anew
+    QUIET_ATTEMPTS = 2, // of a server that has just been started, perhaps by us
+    STABLE_MS = 5000,   // a connection that was up for so long was no accident: the backoff begins anew
 };
 
 struct redis_link {
@@ -23,9 +24,9 @@ struct redis_link {
     struct redis_conn *conn; // NULL while waiting
     struct wsc_url url;      // of `conn`
     char where[REDIS_HOST_MAX + 16];
-    uv_timer_t timer; // the next attempt
-    size_t host;      // the next one to try
-    uint32_t backoff_ms;
+    uv_timer_t timer;              // the next attempt
+    size_t host;                   // the next one to try
+    uint32_t backoff_ms, attempts; // since it was up
     uint64_t up_since_ms;
     bool up, closing;
     unsigned handles; // the timer, and connections not yet closed
@@ -63,7 +64,7 @@ static uint64_t next_backoff(struct redis_link *link) {
 
 // Each reason once, and not at every attempt.
 static void log_down(struct redis_link *link) {
-    if (strcmp(link->why, link->logged) == 0)
+    if (strcmp(link->why, link->logged) == 0 || (link->attempts && link->attempts <= QUIET_ATTEMPTS))
         return;
     snprintf(link->logged, sizeof link->logged, "%s", link->why);
     log_warn(NULL, "redis", "%s: %s; trying again", link->config.purpose, link->why);
@@ -114,6 +115,7 @@ static void on_ready(int err, const struct redis_reply *reply, void *arg) {
         return;
     }
     link->up = true;
+    link->attempts = 0;
     link->up_since_ms = uv_now(link->config.loop);
     link->why[0] = link->logged[0] = '\0';
     metric_add(METRIC_REDIS_CONNECTS, 1);
@@ -173,6 +175,7 @@ static void set_where(struct redis_link *link) {
 
 static void link_dial(struct redis_link *link) {
     const struct redis_string *target = link->config.target;
+    link->attempts++;
     set_where(link);
     const struct redis_conn_config config = {
         .loop = link->config.loop,

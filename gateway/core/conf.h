@@ -114,6 +114,7 @@ struct conf {
         int64_t workers;   // 0 = one per core
         int64_t max_calls; // 0 = no limit of ours
         int64_t drain_seconds;
+        char *data_directory;       // "" = chosen at start, see gateway/store.h
         char *session_token_secret; // secret; empty = random per start
         char *admin_token;          // secret
     } gateway;

@@ -3,6 +3,7 @@
 #include "gateway/core/conf_impl.h"
 
 #include "gateway/core/log.h"
+#include "gateway/core/redis_string.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,20 @@ static void check_proxies(struct conf_reader *reader, const struct conf *conf) {
         if (!conf_is_network(text))
             conf_error(reader, path, "found \"%.64s\", expected a network, as \"10.0.0.0/8\"", text);
     }
+}
+
+static void on_redis_warning(const char *text, void *arg) {
+    conf_warn(arg, "RedisConnectionString", "%s", text);
+}
+
+static void check_redis(struct conf_reader *reader, const struct conf *conf) {
+    struct redis_string target;
+    struct err_text err = {""};
+    if (!*conf->redis_connection_string)
+        return;
+    if (redis_string_parse(conf->redis_connection_string, &target, on_redis_warning, reader, &err) != 0)
+        conf_error(reader, "RedisConnectionString", "%s", err.text);
+    explicit_bzero(&target, sizeof target);
 }
 
 static void check_campaign(struct conf_reader *reader, const struct conf_campaign *campaign,
@@ -223,6 +238,7 @@ void conf_check(struct conf_reader *reader, const json_t *tree, struct conf *con
     check_logging(reader, conf);
     check_origins(reader, conf);
     check_proxies(reader, conf);
+    check_redis(reader, conf);
     check_platform(reader, conf);
     check_security(reader, conf);
     check_gateway(reader, conf);

@@ -50,7 +50,7 @@ const struct conf_key conf_keys[] = {
     {"ForwardedHeaders.KnownNetworks", CONF_STRINGS, CONF_RESTART, AT(forwarded_headers.known_networks),
      .help = "Networks of trusted proxies, as 10.0.0.0/8"},
     {"RedisConnectionString", CONF_STRING, CONF_SECRET | CONF_RESTART, AT(redis_connection_string),
-     .help = "host:port,password=...; for the session desk, not used yet"},
+     .help = "host:port,password=...,ssl=true,defaultDatabase=n,serviceName=...; empty starts a private one"},
 
     {"VoiceAiPlatform", CONF_SECTION, .help = "The voice agent platform"},
     {"VoiceAiPlatform.ApiSecretToken", CONF_STRING, CONF_SECRET, AT(platform.api_secret_token),
@@ -115,6 +115,9 @@ const struct conf_key conf_keys[] = {
      .help = "Calls at once, 0 = no limit"},
     {"Gateway.DrainSeconds", CONF_INT, 0, AT(gateway.drain_seconds), "300", .max = 86400,
      .help = "Seconds calls may go on after SIGTERM"},
+    {"Gateway.DataDirectory", CONF_STRING, CONF_RESTART, AT(gateway.data_directory),
+     .help = "Where the private Redis keeps its data; empty takes systemd's, /var/lib/iqra-gateway, or one "
+             "under the home directory"},
     {"Gateway.SessionTokenSecret", CONF_STRING, CONF_SECRET | CONF_RESTART, AT(gateway.session_token_secret),
      .help = "Signs session tokens; empty = random at each start"},
     {"Gateway.AdminToken", CONF_STRING, CONF_SECRET, AT(gateway.admin_token),

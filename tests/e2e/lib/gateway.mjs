@@ -41,11 +41,11 @@ const DEFAULTS = {
 
 export class Gateway {
   // `config` is laid over a working default.
-  static async start(config = {}, { env = {}, binary = BINARY, host = process.env.E2E_ADDRESS ?? '127.0.0.1' } = {}) {
+  static async start(config = {}, { env = {}, binary = BINARY, host = process.env.E2E_ADDRESS ?? '127.0.0.1', awaitRedis = true } = {}) {
     const gateway = new Gateway();
     gateway.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-e2e-'));
     gateway.configFile = path.join(gateway.dir, 'appsettings.json');
-    gateway.config = merge(DEFAULTS, config);
+    gateway.config = merge(merge(DEFAULTS, { Gateway: { DataDirectory: path.join(gateway.dir, 'data') } }), config);
     gateway.writeConfig(gateway.config);
     gateway.logs = [];
     gateway.child = spawn(binary, ['--config', gateway.configFile], { env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
@@ -59,6 +59,7 @@ export class Gateway {
     gateway.host = host;
     gateway.url = `http://${host}:${gateway.port}`;
     gateway.localUrl = `http://localhost:${gateway.port}`;
+    if (awaitRedis) await until(async () => (await fetch(`${gateway.url}/readyz`)).ok, 'Redis to be up', 30000);
     return gateway;
   }
 

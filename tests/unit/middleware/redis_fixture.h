@@ -29,7 +29,7 @@ enum { REDIS_TEST_TIMEOUT_MS = 30000, REDIS_TEST_ARGS = 40 };
 struct redis_server_child {
     pid_t pid; // 0 while it does not run
     char dir[64];
-    char target[96]; // "unix:DIR/socket", a connection string
+    char target[160]; // "unix:DIR/socket", a connection string
     const char *args[REDIS_TEST_ARGS];
 };
 
