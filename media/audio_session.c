@@ -264,6 +264,11 @@ int audio_session_rtcp(struct audio_session *session, struct span compound, uint
     return session->rx ? rtcp_parse(compound, &events, session) : 0;
 }
 
+void audio_session_moved(struct audio_session *session, uint32_t ssrc) {
+    if (session->rx && ssrc != session->heard_ssrc)
+        audio_rx_bye(session->rx, session->heard_ssrc);
+}
+
 void audio_session_rtp(struct audio_session *session, const struct rtp_packet *packet, uint64_t now_us) {
     session->heard_us = now_us;
     if (!session->rx)

@@ -52,6 +52,8 @@ void audio_session_open(struct audio_session *session);
 // In place; 0 at once without keys. What fails leaves no trace but a count.
 int audio_session_unprotect(struct audio_session *session, bool rtcp, uint8_t *data, size_t *len);
 void audio_session_rtp(struct audio_session *session, const struct rtp_packet *packet, uint64_t now_us);
+// The peer's media has moved, and this source is the one to be heard now: the old one is not waited for.
+void audio_session_moved(struct audio_session *session, uint32_t ssrc);
 int audio_session_rtcp(struct audio_session *session, struct span compound, uint64_t now_us); // -EBADMSG
 
 // See leg_ops for these.

@@ -130,8 +130,11 @@ static void rtp_in(struct trunk_media *media, uint8_t *data, size_t len, const u
         metric_add(METRIC_RTP_REFUSED_KIND, 1);
         return;
     }
+    bool known = udp_address_eq(&media->latch.at, from);
     if (!latch_packet(&media->latch, from, packet.ssrc, packet.seq, now_us))
         return;
+    if (!known)
+        audio_session_moved(media->session, packet.ssrc);
     media->heard_us = now_us;
     audio_session_rtp(media->session, &packet, now_us);
 }

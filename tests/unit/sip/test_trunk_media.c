@@ -584,6 +584,22 @@ static void test_rtcp_of_a_stranger(void **state) {
     world_free(world);
 }
 
+static void test_rtcp_mux(void **state) {
+    (void)state;
+    static const struct setup mux = {.codec = "0", .lines = "a=rtcp-mux\n"};
+    struct world *world = world_new(&mux);
+    steps(world, 10);
+    unsigned before = world->a.sent[TRUNK_RTP];
+    uint64_t heard_us = trunk_media_heard_us(world->b.media);
+    world->now_us += 5000;
+    audio_session_report(trunk_media_session(world->a.media), world->now_us, NULL);
+    assert_int_equal(world->a.sent[TRUNK_RTCP], 0);
+    assert_int_equal(world->a.sent[TRUNK_RTP], before + 1);
+    deliver(world);
+    assert_true(trunk_media_heard_us(world->b.media) > heard_us);
+    world_free(world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loss),
@@ -605,6 +621,7 @@ int main(void) {
         cmocka_unit_test(test_on_hold_nothing_is_sent_but_reports),
         cmocka_unit_test(test_reports_tell_loss_and_round_trip),
         cmocka_unit_test(test_rtcp_of_a_stranger),
+        cmocka_unit_test(test_rtcp_mux),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

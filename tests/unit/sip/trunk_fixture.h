@@ -187,10 +187,13 @@ static void steps(struct call *call, int count) {
         step(call);
 }
 
-// The share of `freq_hz` in the last half second heard.
+// Of the last second, by tenths, so that a jump of the phase counts once.
 static double heard_tone(const struct side *side, uint32_t freq_hz) {
     uint32_t rate_hz = side->media.pcm_rate_hz;
-    return tone_power(side->heard + rate_hz / 2, rate_hz / 2, rate_hz, freq_hz);
+    double sum = 0;
+    for (size_t i = 0; i < 10; i++)
+        sum += tone_power(side->heard + i * rate_hz / 10, rate_hz / 10, rate_hz, freq_hz);
+    return sum / 10;
 }
 
 static struct leg_stats stats_of(const struct side *side) {
