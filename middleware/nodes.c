@@ -42,11 +42,11 @@ struct nodes {
 // ---- one node as text
 
 char *node_text(const struct node *node) {
-    json_t *root = json_pack("{s:s,s:s,s:s,s:i,s:s,s:I,s:I,s:i,s:i}", "id", node->id, "region",
-                             node->region_id, "endpoint", node->endpoint, "port", (int)node->port, "state",
-                             node->accepting ? "running" : "draining", "calls", (json_int_t)node->calls,
-                             "capacity", (json_int_t)node->capacity, "cpuPercent", (int)node->cpu_percent,
-                             "memoryPercent", (int)node->memory_percent);
+    json_t *root = json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:i,s:i}", "id", node->id, "region",
+                             node->region_id, "endpoint", node->endpoint, "port", (int)node->port, "tlsPort",
+                             (int)node->tls_port, "state", node->accepting ? "running" : "draining", "calls",
+                             (json_int_t)node->calls, "capacity", (json_int_t)node->capacity, "cpuPercent",
+                             (int)node->cpu_percent, "memoryPercent", (int)node->memory_percent);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
@@ -60,18 +60,20 @@ static bool copy_text(char *out, size_t size, const char *text) {
 int node_parse(struct node *out, const char *text, size_t len) {
     json_t *root = json_loadb(text, len, 0, NULL);
     const char *id, *region, *endpoint, *state;
-    int port, cpu = 0, memory = 0;
+    int port, tls_port = 0, cpu = 0, memory = 0;
     json_int_t calls, capacity;
     struct node node = {.heard_ms = 0};
-    bool good =
-        root && json_unpack(root, "{s:s,s:s,s:s,s:i,s:s,s:I,s:I,s?i,s?i}", "id", &id, "region", &region,
-                            "endpoint", &endpoint, "port", &port, "state", &state, "calls", &calls,
-                            "capacity", &capacity, "cpuPercent", &cpu, "memoryPercent", &memory) == 0;
+    bool good = root && json_unpack(root, "{s:s,s:s,s:s,s:i,s?i,s:s,s:I,s:I,s?i,s?i}", "id", &id, "region",
+                                    &region, "endpoint", &endpoint, "port", &port, "tlsPort", &tls_port,
+                                    "state", &state, "calls", &calls, "capacity", &capacity, "cpuPercent",
+                                    &cpu, "memoryPercent", &memory) == 0;
     good = good && copy_text(node.id, sizeof node.id, id) &&
            copy_text(node.region_id, sizeof node.region_id, region) &&
-           copy_text(node.endpoint, sizeof node.endpoint, endpoint) && port > 0 && port <= UINT16_MAX;
+           copy_text(node.endpoint, sizeof node.endpoint, endpoint) && port > 0 && port <= UINT16_MAX &&
+           tls_port >= 0 && tls_port <= UINT16_MAX;
     if (good) {
         node.port = (uint16_t)port;
+        node.tls_port = (uint16_t)tls_port;
         node.accepting = strcmp(state, "running") == 0;
         node.calls = calls;
         node.capacity = capacity;
@@ -179,11 +181,12 @@ json_t *nodes_json(const struct nodes *nodes) {
         const struct node *node = &nodes->list[i];
         const char *state = is_silent(nodes, node) ? "silent" : node->accepting ? "running" : "draining";
         json_array_append_new(
-            list, json_pack("{s:s,s:s,s:s,s:i,s:s,s:I,s:I,s:i,s:i,s:I}", "id", node->id, "regionId",
-                            node->region_id, "endpoint", node->endpoint, "sipPort", (int)node->port, "state",
-                            state, "calls", (json_int_t)node->calls, "capacity", (json_int_t)node->capacity,
-                            "cpuPercent", (int)node->cpu_percent, "memoryPercent", (int)node->memory_percent,
-                            "heardMsAgo", (json_int_t)(uv_now(nodes->config.loop) - node->heard_ms)));
+            list, json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:i,s:i,s:I}", "id", node->id, "regionId",
+                            node->region_id, "endpoint", node->endpoint, "sipPort", (int)node->port,
+                            "sipTlsPort", (int)node->tls_port, "state", state, "calls",
+                            (json_int_t)node->calls, "capacity", (json_int_t)node->capacity, "cpuPercent",
+                            (int)node->cpu_percent, "memoryPercent", (int)node->memory_percent, "heardMsAgo",
+                            (json_int_t)(uv_now(nodes->config.loop) - node->heard_ms)));
     }
     return list;
 }

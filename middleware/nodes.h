@@ -12,8 +12,8 @@ enum { NODES_BEAT_MS = 2000, NODES_SILENT_MS = 10000, NODES_FORGET_MS = 60000, N
 
 struct node {
     char id[64], region_id[64];
-    char endpoint[256]; // where trunks reach its listener
-    uint16_t port;
+    char endpoint[256];      // where trunks reach its listener
+    uint16_t port, tls_port; // tls_port 0: it listens on no tls: address
     bool accepting;          // neither draining nor stopped
     int64_t calls, capacity; // capacity 0 = no limit
     unsigned cpu_percent, memory_percent;

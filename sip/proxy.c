@@ -95,23 +95,35 @@ static bool is_scanner(const sip_t *sip) {
     return false;
 }
 
+static bool is_sip_uri(const sip_t *sip) {
+    int type = sip->sip_request->rq_url->url_type;
+    return type == url_sip || type == url_sips || type == url_tel;
+}
+
+static void answer_unsupported(struct arrival *arrival, const sip_require_t *extensions) {
+    sip_unsupported_t unsupported[1];
+    sip_unsupported_init(unsupported);
+    unsupported->k_items = extensions->k_items;
+    nta_msg_treply(arrival->proxy->agent, arrival->msg, SIP_420_BAD_EXTENSION,
+                   SIPTAG_UNSUPPORTED(unsupported), TAG_END());
+}
+
 // What RFC 3261 section 16.3 asks of whoever passes a call on. False when the request ends here.
-static bool is_acceptable(struct arrival *arrival) {
+static bool is_acceptable(struct arrival *arrival, bool invite) {
     const sip_t *sip = arrival->sip;
-    if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0) {
+    // Those of Require are for the server that takes the call (section 8.3).
+    const sip_require_t *extensions = sip->sip_proxy_require ? sip->sip_proxy_require
+                                      : invite               ? NULL
+                                                             : sip->sip_require;
+    if (!is_sip_uri(sip))
+        answer(arrival, SIP_416_UNSUPPORTED_URI, NULL);
+    else if (invite && sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0)
         answer(arrival, SIP_483_TOO_MANY_HOPS, NULL);
-        return false;
-    }
-    // We know no extension for proxies. Those of Require are for the server that takes the call (section 8.3).
-    if (sip->sip_proxy_require) {
-        sip_unsupported_t unsupported[1];
-        sip_unsupported_init(unsupported);
-        unsupported->k_items = sip->sip_proxy_require->k_items;
-        nta_msg_treply(arrival->proxy->agent, arrival->msg, SIP_420_BAD_EXTENSION,
-                       SIPTAG_UNSUPPORTED(unsupported), TAG_END());
-        return false;
-    }
-    return true;
+    else if (extensions)
+        answer_unsupported(arrival, extensions);
+    else
+        return true;
+    return false;
 }
 
 // A call that our own checks refuse.
@@ -174,7 +186,7 @@ static void on_invite(struct arrival *arrival) {
         answer_later(arrival, PROXY_RETRY_AFTER_S);
         return;
     }
-    if (!is_acceptable(arrival))
+    if (!is_acceptable(arrival, true))
         return;
     struct sip_route_ask *ask = calloc(1, sizeof *ask);
     if (ask)
@@ -186,7 +198,7 @@ static void on_invite(struct arrival *arrival) {
 static void on_options(struct arrival *arrival) {
     if (arrival->proxy->draining)
         answer_later(arrival, PROXY_RETRY_AFTER_S);
-    else
+    else if (is_acceptable(arrival, false))
         answer(arrival, SIP_200_OK, ALLOW "\r\nAccept: application/sdp\r\n");
 }
 

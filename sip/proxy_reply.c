@@ -24,26 +24,34 @@ static void escape(char *out, size_t out_size, const char *text) {
         url_escape(out, text, ESCAPED);
 }
 
-static size_t contact(char *out, size_t out_size, const struct sip_backend *backend, const char *tail,
-                      const char *number, size_t index) {
+// What the Contacts have in common.
+struct common {
+    char user[3 * SIP_TEXT_ID], id[3 * SIP_TEXT_ID];
+    const char *transport;
+};
+
+static size_t contact(char *out, size_t out_size, const struct sip_backend *backend,
+                      const struct common *common, size_t index) {
     static const char *const weights[SIP_MAX_BACKENDS] = {"1.0", "0.9", "0.8"};
     bool v6 = strchr(backend->endpoint, ':') && backend->endpoint[0] != '[';
-    int n = snprintf(out, out_size, "%s<sip:%s@%s%s%s:%u;%s>;q=%s", index ? ", " : "", number, v6 ? "[" : "",
-                     backend->endpoint, v6 ? "]" : "", backend->port, tail, weights[index]);
+    bool tls = strcmp(common->transport, "tls") == 0 && backend->tls_port;
+    int n = snprintf(out, out_size, "%s<sip:%s@%s%s%s:%u;X-CallQueue-Id=%s%s%s>;q=%s", index ? ", " : "",
+                     common->user, v6 ? "[" : "", backend->endpoint, v6 ? "]" : "",
+                     tls ? backend->tls_port : backend->port, common->id,
+                     *common->transport ? ";transport=" : "", common->transport, weights[index]);
     return n < 0 ? out_size : (size_t)n;
 }
 
 int proxy_contacts(char *out, size_t out_size, const struct sip_verdict *verdict, const char *number,
                    const char *transport) {
-    char user[3 * SIP_TEXT_ID], id[3 * SIP_TEXT_ID], tail[4 * SIP_TEXT_ID];
+    struct common common = {.transport = transport};
     if (!verdict->backend_count)
         return -EINVAL;
-    escape(user, sizeof user, number);
-    escape(id, sizeof id, verdict->queue_id);
-    snprintf(tail, sizeof tail, "X-CallQueue-Id=%s%s%s", id, *transport ? ";transport=" : "", transport);
+    escape(common.user, sizeof common.user, number);
+    escape(common.id, sizeof common.id, verdict->queue_id);
     size_t used = (size_t)snprintf(out, out_size, "Contact: ");
     for (size_t i = 0; i < verdict->backend_count && i < SIP_MAX_BACKENDS; i++) {
-        used += contact(out + used, out_size - used, &verdict->backends[i], tail, user, i);
+        used += contact(out + used, out_size - used, &verdict->backends[i], &common, i);
         if (used >= out_size)
             return -ENOSPC;
     }

@@ -36,10 +36,10 @@ bool route_check(const struct route_table *table, const struct sip_request *requ
 // A media node as its heartbeat tells. Strings are borrowed.
 struct route_node {
     const char *id, *region_id;
-    const char *endpoint; // where trunks reach its listener
-    uint16_t port;
-    bool accepting;    // neither draining nor stopped
-    int64_t max_calls; // 0 = no limit
+    const char *endpoint;    // where trunks reach its listener
+    uint16_t port, tls_port; // tls_port 0 = none
+    bool accepting;          // neither draining nor stopped
+    int64_t max_calls;       // 0 = no limit
     int64_t calls;
     unsigned cpu_percent, memory_percent;
 };
@@ -51,7 +51,7 @@ struct route_choice {
 };
 
 // Up to three nodes for a call to `region_id`, or to the first of its fallback regions that has one. What the
-// configuration says of a node in Regions.*.Servers (Enabled, Development, Endpoint, SipPort) counts more than
+// configuration says of a node in Regions.*.Servers (Enabled, Development, Endpoint, SipPort, SipTlsPort) counts more than
 // what the node says. False and *refusal when there is none.
 bool route_choose(const struct conf *conf, const char *region_id, bool admin, const struct route_node *nodes,
                   size_t node_count, struct route_choice *choice, struct route_refusal *refusal);

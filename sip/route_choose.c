@@ -76,6 +76,7 @@ static void fill_backends(struct route_choice *choice, const struct conf_region 
         struct sip_backend *backend = &choice->backends[i];
         snprintf(backend->endpoint, sizeof backend->endpoint, "%s", said ? server->endpoint : node->endpoint);
         backend->port = said ? (uint16_t)server->sip_port : node->port;
+        backend->tls_port = said ? (uint16_t)server->sip_tls_port : node->tls_port;
     }
 }
 

@@ -93,7 +93,7 @@ struct sip_route_ask {
 
 struct sip_backend {
     char endpoint[256];
-    uint16_t port;
+    uint16_t port, tls_port; // tls_port 0: the same
 };
 
 struct sip_verdict {

@@ -49,9 +49,9 @@ struct conf_business {
 };
 
 struct conf_server {
-    char *id;       // key in Regions.*.Servers: the media node's Gateway.NodeId
-    char *endpoint; // address or name that a trunk can reach
-    uint32_t sip_port;
+    char *id;                        // key in Regions.*.Servers: the media node's Gateway.NodeId
+    char *endpoint;                  // address or name that a trunk can reach
+    uint32_t sip_port, sip_tls_port; // sip_tls_port 0: the same
     bool enabled, development;
 };
 

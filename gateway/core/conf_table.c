@@ -216,7 +216,9 @@ const struct conf_key conf_keys[] = {
     {"Regions.*.Servers.*.Endpoint", CONF_STRING, 0, SERVER(endpoint),
      .help = "Address or name that trunks reach"},
     {"Regions.*.Servers.*.SipPort", CONF_U32, 0, SERVER(sip_port), "5070", .min = 1, .max = PORT_MAX,
-     .help = "Port"},
+     .help = "Its port for UDP and TCP"},
+    {"Regions.*.Servers.*.SipTlsPort", CONF_U32, 0, SERVER(sip_tls_port), .max = PORT_MAX,
+     .help = "Its port for TLS, 0 = the same"},
     {"Regions.*.Servers.*.Enabled", CONF_BOOL, 0, SERVER(enabled), "true", .help = "Takes calls"},
     {"Regions.*.Servers.*.Development", CONF_BOOL, 0, SERVER(development), .help = "For admins only"},
 };

@@ -27,6 +27,7 @@ static void self_one(struct node *out, void *arg) {
                          .region_id = "EU-DE",
                          .endpoint = "10.0.0.5",
                          .port = 5070,
+                         .tls_port = 5071,
                          .calls = 3,
                          .capacity = 100};
     out->accepting = !t.draining;
@@ -99,6 +100,7 @@ static void nodes_see_each_other(void **state) {
     assert_string_equal(one->region_id, "EU-DE");
     assert_string_equal(one->endpoint, "10.0.0.5");
     assert_int_equal(one->port, 5070);
+    assert_int_equal(one->tls_port, 5071);
     assert_int_equal(one->calls, 3);
     assert_int_equal(one->capacity, 100);
     assert_true(one->accepting);

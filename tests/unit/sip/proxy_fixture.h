@@ -47,7 +47,7 @@ struct fixture {
     char message[FIXTURE_MESSAGE]; // what came last
 };
 
-static uint16_t fixture_free_port(int type) {
+static inline uint16_t fixture_free_port(int type) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof address;
     int fd = socket(AF_INET, type, 0);
@@ -57,7 +57,7 @@ static uint16_t fixture_free_port(int type) {
     return ntohs(address.sin_port);
 }
 
-static struct sip_verdict fixture_verdict(unsigned status) {
+static inline struct sip_verdict fixture_verdict(unsigned status) {
     struct sip_verdict verdict = {.status = status, .queue_id = "q-1"};
     if (status == 302) {
         verdict.backends[0] = (struct sip_backend){.endpoint = "10.0.0.5", .port = 5070};
@@ -69,13 +69,13 @@ static struct sip_verdict fixture_verdict(unsigned status) {
     return verdict;
 }
 
-static void fixture_decide(struct fixture *f, uint64_t handle, unsigned status) {
+static inline void fixture_decide(struct fixture *f, uint64_t handle, unsigned status) {
     struct sip_verdict verdict = fixture_verdict(status);
     struct mail mail = {.to = handle, .type = SIP_ROUTED, .data = &verdict};
     proxy_mail(f->proxy, &mail);
 }
 
-static void fixture_take_ask(struct fixture *f, const struct mail *mail) {
+static inline void fixture_take_ask(struct fixture *f, const struct mail *mail) {
     const struct sip_route_ask *ask = mail->data;
     assert_true(f->ask_count < FIXTURE_ASKS);
     f->asked[f->ask_count++] = mail->to;
@@ -86,7 +86,7 @@ static void fixture_take_ask(struct fixture *f, const struct mail *mail) {
                  ask->request.headers[0].value);
 }
 
-static int fixture_post(struct mail mail, void *arg) {
+static inline int fixture_post(struct mail mail, void *arg) {
     struct fixture *f = arg;
     bool full = f->full && !mail.vital;
     if (mail.type == SIP_ROUTE && !full)
@@ -101,7 +101,7 @@ static int fixture_post(struct mail mail, void *arg) {
 }
 
 // The verdicts come after on_message has returned, as from another thread.
-static void fixture_step(struct fixture *f) {
+static inline void fixture_step(struct fixture *f) {
     static size_t decided;
     if (f->ask_count < decided || f->hold)
         decided = f->ask_count;
@@ -110,7 +110,7 @@ static void fixture_step(struct fixture *f) {
         fixture_decide(f, f->asked[decided++], f->status);
 }
 
-static struct conf *fixture_conf(const char *json) {
+static inline struct conf *fixture_conf(const char *json) {
     struct conf *conf = NULL;
     struct conf_report report = {.out = stderr};
     assert_int_equal(conf_parse(&conf, "test.json", json, strlen(json), NULL, &report), 0);
@@ -123,8 +123,8 @@ static struct conf *fixture_conf(const char *json) {
     "\"AllowedSourceIps\":[\"10.0.0.0/8\"]}}}},\"Regions\":{\"EU\":{}}"
 
 // `sip` are further keys of the Sip section, `listen` further addresses; both may be "".
-static void fixture_start(struct fixture *f, const char *listen, const char *sip,
-                          struct proxy_limits limits) {
+static inline void fixture_start(struct fixture *f, const char *listen, const char *sip,
+                                 struct proxy_limits limits) {
     char json[2048];
     struct err_text err = {""};
     memset(f, 0, sizeof *f);
@@ -148,7 +148,7 @@ static void fixture_start(struct fixture *f, const char *listen, const char *sip
     assert_int_equal(code, 0);
 }
 
-static void fixture_stop(struct fixture *f) {
+static inline void fixture_stop(struct fixture *f) {
     proxy_free(f->proxy);
     su_root_destroy(f->root);
     conf_free(f->conf);
@@ -156,7 +156,7 @@ static void fixture_stop(struct fixture *f) {
         close(f->udp);
 }
 
-static int fixture_udp(struct fixture *f, const char *from, uint16_t *port) {
+static inline int fixture_udp(struct fixture *f, const char *from, uint16_t *port) {
     struct sockaddr_in address = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
     socklen_t len = sizeof address;
     inet_pton(AF_INET, from, &address.sin_addr);
@@ -170,14 +170,14 @@ static int fixture_udp(struct fixture *f, const char *from, uint16_t *port) {
     return fd;
 }
 
-static void fixture_send(struct fixture *f, const char *text) {
+static inline void fixture_send(struct fixture *f, const char *text) {
     if (f->udp < 0)
         f->udp = fixture_udp(f, "127.0.0.1", &f->udp_port);
     assert_int_equal(send(f->udp, text, strlen(text), 0), (ssize_t)strlen(text));
 }
 
 // The next message on `fd`, with a NUL behind it. False when there is none in `wait_us`.
-static bool fixture_receive_on(struct fixture *f, int fd, uint64_t wait_us) {
+static inline bool fixture_receive_on(struct fixture *f, int fd, uint64_t wait_us) {
     uint64_t end_us = ticker_now_us() + wait_us;
     do {
         fixture_step(f);
@@ -190,14 +190,14 @@ static bool fixture_receive_on(struct fixture *f, int fd, uint64_t wait_us) {
     return false;
 }
 
-static const char *fixture_receive(struct fixture *f) {
+static inline const char *fixture_receive(struct fixture *f) {
     if (!fixture_receive_on(f, f->udp, FIXTURE_WAIT_US))
         fail_msg("nothing came");
     return f->message;
 }
 
 // The first answer that is no 100.
-static const char *fixture_final(struct fixture *f) {
+static inline const char *fixture_final(struct fixture *f) {
     do
         fixture_receive(f);
     while (strncmp(f->message, "SIP/2.0 100 ", 12) == 0);
@@ -205,7 +205,7 @@ static const char *fixture_final(struct fixture *f) {
 }
 
 // Nothing comes while all that was sent is being handled: what is sent last, an OPTIONS, is answered first.
-static void fixture_expect_silence(struct fixture *f) {
+static inline void fixture_expect_silence(struct fixture *f) {
     char probe[512];
     static unsigned count;
     snprintf(probe, sizeof probe,
@@ -230,11 +230,11 @@ struct fixture_call {
     const char *headers; // further lines
 };
 
-static const char *fixture_or(const char *text, const char *usual) {
+static inline const char *fixture_or(const char *text, const char *usual) {
     return text ? text : usual;
 }
 
-static void fixture_call(struct fixture *f, struct fixture_call call) {
+static inline void fixture_call(struct fixture *f, struct fixture_call call) {
     char text[4096];
     if (f->udp < 0)
         f->udp = fixture_udp(f, "127.0.0.1", &f->udp_port);
@@ -250,13 +250,13 @@ static void fixture_call(struct fixture *f, struct fixture_call call) {
     fixture_send(f, text);
 }
 
-static void fixture_expect(struct fixture *f, const char *start) {
+static inline void fixture_expect(struct fixture *f, const char *start) {
     fixture_final(f);
     if (strncmp(f->message, start, strlen(start)) != 0)
         fail_msg("wanted %s, this came: %s", start, f->message);
 }
 
-static void fixture_expect_line(const struct fixture *f, const char *line) {
+static inline void fixture_expect_line(const struct fixture *f, const char *line) {
     char wanted[512];
     snprintf(wanted, sizeof wanted, "\r\n%s\r\n", line);
     if (!strstr(f->message, wanted))
