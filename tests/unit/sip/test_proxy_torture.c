@@ -55,7 +55,7 @@ static const char *append_braces(struct torture *t, const struct fixture *f, con
         snprintf(word, sizeof word, "%zu", len);
         append_text(t, word);
     } else if (star && isdigit((unsigned char)word[0])) {
-        for (int i = atoi(word); i > 0; i--)
+        for (long i = strtol(word, NULL, 10); i > 0; i--)
             append_text(t, star + 1);
     } else {
         append(t, at, 1); // a brace of the message's own
