@@ -128,3 +128,12 @@ METRIC(METRIC_HUB_REFUSED, counter, "iqra_hub_refused_total", "",
 METRIC(METRIC_HUB_EVENTS, counter, "iqra_hub_events_total", "", "Events sent to clients of the hub")
 METRIC(METRIC_HUB_RELAYED, counter, "iqra_hub_relayed_total", "",
        "Requests of hub connections that another node answered")
+METRIC(METRIC_SIP_CALLS_OFFERED, counter, "iqra_sip_invites_total", "", "INVITEs that came to the listener")
+METRIC(METRIC_SIP_CALLS_ANSWERED, counter, "iqra_sip_calls_total", "outcome=\"answered\"",
+       "Calls of trunks by how their setup ended")
+METRIC(METRIC_SIP_CALLS_FAILED, counter, "iqra_sip_calls_total", "outcome=\"rejected\"",
+       "Calls of trunks by how their setup ended")
+METRIC(METRIC_SIP_CALLS_GIVEN_UP, counter, "iqra_sip_calls_total", "outcome=\"given_up\"",
+       "Calls of trunks by how their setup ended")
+METRIC(METRIC_SIP_SETUP_MS, counter, "iqra_sip_setup_milliseconds_total", "",
+       "From the INVITE to the answer, of answered calls together")
