@@ -3,6 +3,7 @@
 
 #include "gateway/core/log.h"
 #include "gateway/core/ticker.h"
+#include "media/mos.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,14 +33,16 @@ void call_report(const struct call_report *report) {
     report->leg->ops->stats(report->leg->impl, &rtp);
     bridge_stats(report->bridge, &audio);
     struct leg_media media = report->leg->ops->media(report->leg->impl, 0);
+    struct mos mos;
+    mos_of_leg(&rtp, &media, &mos);
     log_info(report->call_id, "call",
              "ended (%s): %s; talked %" PRIu64 " ms, %s%s, received %" PRIu64 " packets (%" PRIu64
              " lost, %" PRIu64 " late, jitter %u us, concealed %" PRIu64 " ms), sent %" PRIu64
-             " (peer lost %u/256, rtt %u us), agent frames"
+             " (peer lost %" PRIu64 ", jitter %u us, rtt %u us), MOS %.1f heard %.1f sent, agent frames"
              " %" PRIu64 " out (%" PRIu64 " dropped) %" PRIu64 " in, %" PRIu64 " underruns%s",
              report->code, report->message, (now_us - report->up_us) / 1000,
              codec_desc(media.codec)->rtp_name, audio.passthrough ? " passthrough" : "", rtp.rx_packets,
-             rtp.rx_lost, rtp.rx_late, rtp.jitter_us, rtp.concealed_ms, rtp.tx_packets,
-             rtp.remote_fraction_lost, rtp.rtt_us, audio.frames_to_agent, audio.frames_dropped,
-             audio.frames_from_agent, audio.underruns, setup);
+             rtp.rx_lost, rtp.rx_late, rtp.jitter_us, rtp.concealed_ms, rtp.tx_packets, rtp.remote_lost,
+             rtp.remote_jitter_us, rtp.rtt_us, mos.heard, mos.sent, audio.frames_to_agent,
+             audio.frames_dropped, audio.frames_from_agent, audio.underruns, setup);
 }

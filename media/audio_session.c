@@ -449,5 +449,7 @@ void audio_session_stats(const struct audio_session *session, struct leg_stats *
                               .jitter_us = rx.jitter_us,
                               .jitter_target_ms = rx.target_ms,
                               .rtt_us = tx.rtt_us,
-                              .remote_fraction_lost = tx.fraction_lost};
+                              .remote_fraction_lost = tx.fraction_lost,
+                              .remote_lost = tx.lost,
+                              .remote_jitter_us = tx.jitter_us};
 }

@@ -189,6 +189,8 @@ void audio_tx_report(struct audio_tx *tx, const struct rtcp_report_block *block,
     if (block->ssrc != tx->config.ssrc)
         return;
     tx->counters.fraction_lost = block->fraction_lost;
+    tx->counters.lost = block->lost > 0 ? (uint64_t)block->lost : 0; // duplicates make it negative
+    tx->counters.jitter_us = (uint32_t)((uint64_t)block->jitter * 1000000 / clock_of(tx));
     measure_rtt(tx, block, now_us);
     // Up at once, down by half a report, so that FEC outlasts a lucky one.
     unsigned percent = (block->fraction_lost * 100u + 128) / 256;

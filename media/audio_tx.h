@@ -55,6 +55,8 @@ struct audio_tx_stats {
     uint64_t packets, bytes;
     uint32_t ssrc, rtt_us;
     uint8_t fraction_lost; // the peer's last report, in 1/256
+    uint64_t lost;         // likewise, of all that was sent
+    uint32_t jitter_us;    // likewise
 };
 void audio_tx_stats(const struct audio_tx *tx, struct audio_tx_stats *out);
 

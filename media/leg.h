@@ -33,6 +33,8 @@ struct leg_stats {
     uint32_t jitter_target_ms;    // what the jitter buffer aims at now
     uint32_t rtt_us;              // from RTCP, 0 when unknown
     uint8_t remote_fraction_lost; // of what we send, in 1/256, from the peer's last report
+    uint64_t remote_lost;         // of what we sent, by that report
+    uint32_t remote_jitter_us;    // of what we send, by that report
 };
 
 // Filled in by gateway/, called by the leg on the call's worker. None may free the leg inside the callback;

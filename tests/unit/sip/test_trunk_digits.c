@@ -178,6 +178,7 @@ static void test_reports_tell_loss_and_round_trip(void **state) {
             assert_in_range(stats_of(&world->a).remote_fraction_lost, 20, 90);
     }
     assert_in_range(stats_of(&world->a).rtt_us, 70000, 100000);
+    assert_in_range(stats_of(&world->a).remote_lost, 8, 35);
     world_free(world);
 }
 
