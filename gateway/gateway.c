@@ -62,6 +62,7 @@ struct gateway {
     struct doors doors;
     struct http_route routes[OPEN_ROUTES + API_ROUTES];
     struct ws_route ws_routes[1];
+    size_t route_count, ws_route_count;
     uv_timer_t timer; // drain deadline, then hang-up deadline
     uv_timer_t ice_timer;
     bool ice_known; // the workers have the servers of the conf in force
@@ -344,6 +345,8 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
     bool middleware = conf->gateway.roles & CONF_ROLE_MIDDLEWARE,
          media = conf->gateway.roles & CONF_ROLE_MEDIA;
     browser_route(gateway->browser, &gateway->ws_routes[0]);
+    gateway->route_count = middleware ? OPEN_ROUTES + API_ROUTES : OPEN_ROUTES;
+    gateway->ws_route_count = media ? 1 : 0;
     const struct http_config config = {
         .loop = gateway->loop,
         .listen = conf->gateway.http_listen,
@@ -357,9 +360,9 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
         .known_network_count = conf->forwarded_headers.known_networks.count,
         .max_body = MAX_BODY_BYTES,
         .routes = gateway->routes,
-        .route_count = middleware ? OPEN_ROUTES + API_ROUTES : OPEN_ROUTES,
+        .route_count = gateway->route_count,
         .ws_routes = gateway->ws_routes,
-        .ws_route_count = media ? 1 : 0,
+        .ws_route_count = gateway->ws_route_count,
     };
     return http_server_new(&gateway->http, &config, err);
 }
@@ -396,6 +399,13 @@ int gateway_start(struct gateway **out, uv_loop_t *loop, struct conf *conf, stru
     gateway->timer.data = gateway->ice_timer.data = gateway;
     uv_timer_start(&gateway->ice_timer, on_ice_timer, ICE_REFRESH_MS, ICE_REFRESH_MS);
     return start_all(gateway, err);
+}
+
+struct gateway_routes gateway_routes(const struct gateway *gateway) {
+    return (struct gateway_routes){.routes = gateway->routes,
+                                   .route_count = gateway->route_count,
+                                   .ws_routes = gateway->ws_routes,
+                                   .ws_route_count = gateway->ws_route_count};
 }
 
 uint16_t gateway_http_port(const struct gateway *gateway) {

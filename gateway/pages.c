@@ -9,7 +9,7 @@ static const struct http_header_field page_headers[] = {
     {"Cache-Control", "no-cache"},
 };
 
-// Any page may load the widget; the session request it makes is what AllowedOrigins guards.
+// Any page may load the widget, and read what the doors are; the session request it makes is what AllowedOrigins guards.
 static const struct http_header_field script_headers[] = {
     {"Cross-Origin-Resource-Policy", "cross-origin"},
     {"Cache-Control", "no-cache"},
@@ -32,8 +32,15 @@ static void on_favicon(const struct http_request *request, void *arg) {
     http_reply(request->exchange, 204, "image/x-icon", "", 0, NULL, 0);
 }
 
+static void on_openapi(const struct http_request *request, void *arg) {
+    (void)arg;
+    http_reply(request->exchange, 200, "application/json", page_openapi_json, page_openapi_json_len,
+               script_headers, sizeof script_headers / sizeof script_headers[0]);
+}
+
 void pages_routes(struct http_route out[PAGES_ROUTES]) {
     out[0] = (struct http_route){.method = "GET", .path = "/", .on_request = on_index};
     out[1] = (struct http_route){.method = "GET", .path = "/widget.js", .on_request = on_widget};
     out[2] = (struct http_route){.method = "GET", .path = "/favicon.ico", .on_request = on_favicon};
+    out[3] = (struct http_route){.method = "GET", .path = "/api/openapi.json", .on_request = on_openapi};
 }

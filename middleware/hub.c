@@ -167,6 +167,7 @@ int hub_new(struct hub **out, const struct hub_config *config) {
     if (!hub)
         return -ENOMEM;
     hub->config = *config;
+    hub->events = *config->events;
     if (!config->max_connections)
         hub->config.max_connections = HUB_CONNECTIONS;
     if (!config->max_per_address)

@@ -49,8 +49,8 @@ int hub_send(struct hub *hub, const char *id, const char *target, json_t *args);
 struct hub_config {
     uv_loop_t *loop;
     struct redis *redis;
-    struct auth *auth; // signs connection tokens: the same secret on every node
-    const struct hub_events *events;
+    struct auth *auth;                       // signs connection tokens: the same secret on every node
+    const struct hub_events *events;         // copied
     size_t max_connections, max_per_address; // 0 = 8192 and 256
 };
 

@@ -113,6 +113,7 @@ struct hub_conn {
 
 struct hub {
     struct hub_config config;
+    struct hub_events events;
     char node[HUB_NODE_MAX]; // this process, until it ends
     uv_timer_t timer;
     uint64_t now_ms; // as of the last tick

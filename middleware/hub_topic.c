@@ -135,7 +135,7 @@ static void topic_look(struct hub_topic *topic) {
     if (!reg && topic->back) {
         topic->back = false;
         if (!hub->closing)
-            hub->config.events->on_left(topic->id, hub->config.events->arg);
+            hub->events.on_left(topic->id, hub->events.arg);
     }
     if (LIST_EMPTY(&topic->regs))
         topic_free(topic);
@@ -170,7 +170,7 @@ static void topic_ask(struct hub_topic *topic) {
     topic->dirty = false;
     topic->retry_ms = 0;
     hub->queries++;
-    hub->config.events->on_register(topic->id, on_known, query, hub->config.events->arg);
+    hub->events.on_register(topic->id, on_known, query, hub->events.arg);
 }
 
 // Not all at once, since the desk's questions to Redis are bounded.
@@ -244,7 +244,7 @@ static void topic_take(struct hub_topic *topic, int err, const struct hub_event 
     bool first = !err && !topic->back;
     if (first) {
         topic->back = true;
-        hub->config.events->on_back(topic->id, hub->config.events->arg);
+        hub->events.on_back(topic->id, hub->events.arg);
     }
     topic_look(topic);
 }

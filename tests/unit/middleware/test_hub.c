@@ -521,7 +521,8 @@ static void test_close_waits(void **state) {
     ws_gone(&ws);
     assert_int_equal(closed, 1);
     expect_said("");
-    const struct hub_config config = t.hub[0]->config;
+    struct hub_config config = t.hub[0]->config;
+    config.events = &desk_events;
     assert_int_equal(hub_new(&t.hub[1], &config), 0); // for the teardown
 }
 
