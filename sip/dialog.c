@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sip/dialog_impl.h"
 
+#include "gateway/core/metrics.h"
 #include "gateway/core/ticker.h"
 
 #include <arpa/inet.h>
@@ -126,6 +127,7 @@ int dialog_new(struct uas *uas, nta_incoming_t *irq, const sip_t *sip, struct si
     dialog->uas = uas;
     dialog->timer = *timer;
     uas->undecided++;
+    metric_add(METRIC_SIP_DIALOGS, 1);
     fill(dialog, irq, sip, invite);
     dialog->alarm = su_timer_create(su_root_task(uas->root), 0);
     dialog->leg = new_leg(dialog, sip);
@@ -151,6 +153,7 @@ void dialog_free(struct dialog *dialog) {
     if (dialog->state == DIALOG_RINGING)
         uas->undecided--;
     slot_take(uas->dialogs, dialog->handle);
+    metric_add(METRIC_SIP_DIALOGS, -1);
     if (dialog->ringing)
         nta_reliable_destroy(dialog->ringing);
     nta_incoming_destroy(dialog->invite);
@@ -265,15 +268,18 @@ static void on_challenge(struct dialog *dialog, const struct sip_login *login) {
     enum digest_verdict verdict = uas_check_login(dialog->uas, sip, login);
     msg_destroy(msg);
     if (verdict == DIGEST_GOOD) {
+        metric_add(METRIC_SIP_LOGIN_GOOD, 1);
         uas_post(dialog->uas, dialog->handle, SIP_AUTHORIZED, NULL, NULL, true);
         return;
     }
-    if (tried && verdict == DIGEST_WRONG)
+    bool wrong = tried && verdict == DIGEST_WRONG;
+    metric_add(wrong ? METRIC_SIP_LOGIN_WRONG : METRIC_SIP_LOGIN_ASKED, 1);
+    if (wrong)
         dialog_log(warn, dialog, "%s: wrong login", dialog->call_id);
     nta_incoming_t *invite = dialog->invite;
     dialog->invite = NULL;
     uas_challenge(dialog->uas, invite, verdict == DIGEST_STALE);
-    dialog_over(dialog, SIP_OVER_LOGIN, tried ? "wrong login" : "asked for a login");
+    dialog_over(dialog, SIP_OVER_LOGIN, wrong ? "wrong login" : "asked for a login");
     dialog_free(dialog);
 }
 

@@ -12,7 +12,6 @@
 #include <sofia-sip/sip_header.h>
 #include <sofia-sip/sip_status.h>
 #include <sofia-sip/sip_tag.h>
-#include <sofia-sip/tport_tag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,10 +20,7 @@ enum {
     VERDICT_MS = 4000,
     MAX_PENDING = 16384,
     SOURCES = 4096,
-    UDP_RECEIVE_BYTES = 4 << 20,
     MAX_MESSAGE_BYTES = 65536,
-    IDLE_CONNECTION_MS = 180000,
-    PARTIAL_MESSAGE_MS = 30000,
 };
 
 #define ALLOW "Allow: INVITE, ACK, CANCEL, OPTIONS"
@@ -247,31 +243,11 @@ void proxy_set_conf(struct proxy *proxy, const struct conf *conf) {
     flood_set_rate(proxy->flood, conf->sip.invites_per_second);
 }
 
-static int bind_address(struct proxy *proxy, const char *text, const struct proxy_config *config,
-                        struct err_text *err) {
-    char url[128];
-    int code = listen_url(text, url, sizeof url);
-    if (code)
-        return err_set(err, code, "Sip.ProxyListen: \"%s\" is no address", text);
-    bool tls = strncmp(url, "sips:", 5) == 0;
-    unsigned verify = *config->conf->sip.tls_ca_file ? TPTLS_VERIFY_IN : TPTLS_VERIFY_NONE;
-    errno = 0;
-    if (nta_agent_add_tport(proxy->agent, (const url_string_t *)(const void *)url, TPTAG_SERVER(1),
-                            TPTAG_UDP_RMEM(UDP_RECEIVE_BYTES), TPTAG_IDLE(IDLE_CONNECTION_MS),
-                            TPTAG_TIMEOUT(PARTIAL_MESSAGE_MS),
-                            TAG_IF(tls, TPTAG_CERTIFICATE(config->tls_folder)),
-                            TAG_IF(tls, TPTAG_TLS_VERIFY_POLICY(verify)), TAG_END()) == 0)
-        return 0;
-    code = errno ? -errno : -EIO;
-    return err_set(err, code, "Sip.ProxyListen: cannot listen on %s (%s)%s", text, strerror(-code),
-                   tls ? "; see that Sip.TlsCertificate and Sip.TlsKey are PEM and belong together"
-                       : "; is it in use, or no address of this machine?");
-}
-
 static int bind_all(struct proxy *proxy, const struct proxy_config *config, struct err_text *err) {
     const struct conf_strings *addresses = &config->conf->sip.proxy_listen;
     for (size_t i = 0; i < addresses->count; i++) {
-        int code = bind_address(proxy, addresses->items[i], config, err);
+        int code = listen_bind(proxy->agent, "Sip.ProxyListen", addresses->items[i], config->conf,
+                               config->tls_folder, err);
         if (code)
             return code;
         log_info(NULL, "proxy", "listening on %s", addresses->items[i]);

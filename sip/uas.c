@@ -5,13 +5,16 @@
 #include "sip/listen.h"
 
 #include "gateway/core/log.h"
+#include "gateway/core/metrics.h"
+#include "gateway/core/ticker.h"
 
 #include <arpa/inet.h>
+#include <sofia-sip/nta_stateless.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { CLOSE_MS = 2000, MAX_MESSAGE = 65536, UDP_RMEM = 4 << 20, IDLE_CONNECTION_MS = 600000 };
+enum { CLOSE_MS = 2000, MAX_MESSAGE_BYTES = 65536 };
 
 int uas_post(struct uas *uas, uint64_t handle, enum sip_mail type, void *data, void (*free_data)(void *),
              bool vital) {
@@ -99,6 +102,8 @@ static bool is_full(const struct uas *uas) {
 }
 
 static void on_invite(struct uas *uas, nta_incoming_t *irq, const sip_t *sip) {
+    if (is_full(uas))
+        metric_add(METRIC_SIP_LISTENER_LIMITED, 1);
     if (uas->draining || is_full(uas)) {
         uas_answer_later(irq, SIP_503_SERVICE_UNAVAILABLE, UAS_RETRY_AFTER_S);
         return;
@@ -129,15 +134,14 @@ static void on_invite(struct uas *uas, nta_incoming_t *irq, const sip_t *sip) {
         uas_answer_later(irq, SIP_503_SERVICE_UNAVAILABLE, UAS_RETRY_AFTER_S);
 }
 
-// What belongs to no dialog.
-static int on_request(void *arg, nta_leg_t *leg, nta_incoming_t *irq, const sip_t *sip) {
-    struct uas *uas = arg;
-    (void)leg;
+static void on_request(struct uas *uas, nta_incoming_t *irq, const sip_t *sip) {
+    static const sip_method_t of_dialogs[] = {sip_method_cancel, sip_method_bye, sip_method_update,
+                                              sip_method_info, sip_method_prack};
     sip_method_t method = sip->sip_request->rq_method;
-    if (method == sip_method_ack)
-        return 200; // never answered
-    if (sip->sip_to->a_tag || method == sip_method_cancel || method == sip_method_bye ||
-        method == sip_method_update || method == sip_method_info)
+    bool dialog_is_gone = sip->sip_to->a_tag != NULL;
+    for (size_t i = 0; i < sizeof of_dialogs / sizeof of_dialogs[0]; i++)
+        dialog_is_gone = dialog_is_gone || method == of_dialogs[i];
+    if (dialog_is_gone)
         uas_answer(irq, SIP_481_NO_TRANSACTION);
     else if (method == sip_method_invite)
         on_invite(uas, irq, sip);
@@ -145,34 +149,59 @@ static int on_request(void *arg, nta_leg_t *leg, nta_incoming_t *irq, const sip_
         uas_answer_options(uas, irq);
     else
         uas_answer_not_allowed(irq);
-    return 0;
 }
 
-static int bind_address(struct uas *uas, const char *text, const char *tls_folder, struct err_text *err) {
-    char url[256];
-    int code = listen_url(text, url, sizeof url);
-    if (code)
-        return err_set(err, code,
-                       "Sip.MediaListen: %.100s is no address; write udp:, tcp: or tls: and address:port",
-                       text);
-    // An ident of its own lets our requests leave by the address that the peer knows.
-    if (nta_agent_add_tport(uas->agent, URL_STRING_MAKE(url), TPTAG_IDENT(text), TPTAG_UDP_RMEM(UDP_RMEM),
-                            TPTAG_IDLE(IDLE_CONNECTION_MS), TAG_IF(tls_folder, TPTAG_CERTIFICATE(tls_folder)),
-                            TAG_END()) < 0)
-        return err_set(err, errno ? -errno : -EADDRNOTAVAIL, "Sip.MediaListen: %.100s cannot be bound (%s)",
-                       text, strerror(errno));
+static void report_flood(struct uas *uas, const struct sipreq_source *source, uint64_t now_us) {
+    struct flood_counts counts;
+    char address[NETWORK_TEXT_MAX];
+    if (!flood_report(uas->flood, &source->address, now_us, &counts))
+        return;
+    address_format(&source->address, address, sizeof address);
+    log_warn(NULL, "uas", "%s: %llu requests refused for their rate, %llu left unanswered", address,
+             (unsigned long long)counts.refused, (unsigned long long)counts.silent);
+}
+
+// True when the request goes on. Else it has been answered without a transaction, or not at all.
+static bool is_within_limits(struct uas *uas, msg_t *msg, bool invite) {
+    struct sipreq_source source;
+    uint64_t now_us = ticker_now_us();
+    sipreq_source(&source, msg_addr(msg));
+    enum flood_verdict verdict = flood_request(uas->flood, &source.address, invite, now_us);
+    if (verdict == FLOOD_PASS)
+        return true;
+    if (verdict == FLOOD_REFUSE) {
+        metric_add(METRIC_SIP_LISTENER_LIMITED, 1);
+        nta_msg_treply(uas->agent, msg, SIP_503_SERVICE_UNAVAILABLE, SIPTAG_RETRY_AFTER_STR("1"), TAG_END());
+    } else {
+        metric_add(METRIC_SIP_LISTENER_SILENT, 1);
+        msg_destroy(msg);
+    }
+    report_flood(uas, &source, now_us);
+    return false;
+}
+
+// What belongs to no dialog and no transaction yet.
+static int on_message(void *arg, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
+    struct uas *uas = arg;
+    bool is_request = sip->sip_request && sip->sip_request->rq_method != sip_method_ack;
+    if (!is_request) { // an ACK or an answer for nobody
+        msg_destroy(msg);
+        return 0;
+    }
+    if (!is_within_limits(uas, msg, sip->sip_request->rq_method == sip_method_invite))
+        return 0;
+    nta_incoming_t *irq = nta_incoming_create(agent, NULL, msg, sip, TAG_END()); // takes msg
+    if (irq)
+        on_request(uas, irq, sip);
     return 0;
 }
 
 static int make_agent(struct uas *uas, struct err_text *err) {
-    uas->agent = nta_agent_create(uas->root, (url_string_t *)(intptr_t)-1, NULL, NULL, NTATAG_UA(1),
-                                  NTATAG_MERGE_482(1), NTATAG_CANCEL_487(0), NTATAG_MAXSIZE(MAX_MESSAGE),
-                                  NTATAG_SIP_T1(uas->timing.t1_ms), NTATAG_SIP_T1X64(64 * uas->timing.t1_ms),
-                                  TAG_END());
-    if (!uas->agent)
-        return err_set(err, -ENOMEM, "the listener cannot be made");
-    uas->leg = nta_leg_tcreate(uas->agent, on_request, uas, NTATAG_NO_DIALOG(1), TAG_END());
-    return uas->leg ? 0 : err_set(err, -ENOMEM, "the listener cannot be made");
+    uas->agent = nta_agent_create(uas->root, (url_string_t *)(intptr_t)-1, on_message, uas, NTATAG_UA(1),
+                                  NTATAG_MERGE_482(1), NTATAG_CANCEL_487(0),
+                                  NTATAG_MAXSIZE(MAX_MESSAGE_BYTES), NTATAG_SIP_T1(uas->timing.t1_ms),
+                                  NTATAG_SIP_T1X64(64 * uas->timing.t1_ms), TAG_END());
+    return uas->agent ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 int uas_new(struct uas **out, const struct uas_config *config, struct err_text *err) {
@@ -189,14 +218,18 @@ int uas_new(struct uas **out, const struct uas_config *config, struct err_text *
     if (!code)
         code = digest_new(&uas->digest);
     if (!code)
+        code = flood_new(&uas->flood, UAS_SOURCES);
+    if (!code)
         code = slot_table_new(&uas->dialogs, UAS_MAX_DIALOGS);
     if (code)
         err_set(err, code, "the listener cannot be made (%s)", err_name(code));
     else
         code = make_agent(uas, err);
+    if (!code)
+        flood_set_rate(uas->flood, uas->conf->sip.invites_per_second);
     const struct conf_strings *list = &uas->conf->sip.media_listen;
     for (size_t i = 0; !code && i < list->count; i++)
-        code = bind_address(uas, list->items[i], config->tls_folder, err);
+        code = listen_bind(uas->agent, "Sip.MediaListen", list->items[i], uas->conf, config->tls_folder, err);
     if (code)
         uas_free(uas);
     else
@@ -211,6 +244,7 @@ void uas_set_conf(struct uas *uas, const struct conf *conf) {
     sipreq_policy_free(&uas->policy);
     uas->policy = policy;
     uas->conf = conf;
+    flood_set_rate(uas->flood, conf->sip.invites_per_second);
 }
 
 void uas_mail(struct uas *uas, struct mail *mail) {
@@ -274,11 +308,10 @@ void uas_free(struct uas *uas) {
     uas->closing = NULL;
     if (uas->dialogs)
         slot_each(uas->dialogs, each_free, NULL);
-    if (uas->leg)
-        nta_leg_destroy(uas->leg);
     if (uas->agent)
         nta_agent_destroy(uas->agent);
     slot_table_free(uas->dialogs);
+    flood_free(uas->flood);
     sipreq_policy_free(&uas->policy);
     digest_free(uas->digest);
     free(uas);

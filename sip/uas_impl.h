@@ -5,6 +5,7 @@
 
 #include "gateway/core/slot.h"
 #include "sip/digest.h"
+#include "sip/flood.h"
 #include "sip/sipreq.h"
 #include "sip/uas.h"
 
@@ -28,6 +29,7 @@
 enum {
     UAS_MAX_DIALOGS = 8192,   // also those that wait for the answer to their BYE
     UAS_MAX_UNDECIDED = 1024, // INVITEs that ctl has not answered yet
+    UAS_SOURCES = 4096,       // remembered for their rate
     UAS_RETRY_AFTER_S = 5,
     UAS_MIN_SE_S = 90, // RFC 4028: the least there may be
 };
@@ -40,7 +42,7 @@ struct uas {
     void *post_arg;
     struct uas_timing timing;
     nta_agent_t *agent;
-    nta_leg_t *leg;             // what belongs to no dialog
+    struct flood *flood;        // of requests that belong to no dialog
     struct slot_table *dialogs; // struct dialog, owned
     size_t undecided;
     struct digest *digest;

@@ -122,6 +122,18 @@ METRIC(METRIC_SIP_LIMITED, counter, "iqra_sip_proxy_limited_total", "answer=\"50
        "Requests at the proxy beyond the rate of one source, and those of scanners")
 METRIC(METRIC_SIP_SILENT, counter, "iqra_sip_proxy_limited_total", "answer=\"none\"",
        "Requests at the proxy beyond the rate of one source, and those of scanners")
+METRIC(METRIC_SIP_DIALOGS, gauge, "iqra_sip_dialogs", "",
+       "Calls at the listener now, with those whose last BYE waits for its answer")
+METRIC(METRIC_SIP_LISTENER_LIMITED, counter, "iqra_sip_listener_limited_total", "answer=\"503\"",
+       "New requests at the listener beyond the rate of one source, or beyond its room for calls")
+METRIC(METRIC_SIP_LISTENER_SILENT, counter, "iqra_sip_listener_limited_total", "answer=\"none\"",
+       "New requests at the listener beyond the rate of one source, or beyond its room for calls")
+METRIC(METRIC_SIP_LOGIN_ASKED, counter, "iqra_sip_logins_total", "outcome=\"asked\"",
+       "Digest logins by outcome")
+METRIC(METRIC_SIP_LOGIN_GOOD, counter, "iqra_sip_logins_total", "outcome=\"good\"",
+       "Digest logins by outcome")
+METRIC(METRIC_SIP_LOGIN_WRONG, counter, "iqra_sip_logins_total", "outcome=\"wrong\"",
+       "Digest logins by outcome")
 METRIC(METRIC_HUB_CONNECTIONS, gauge, "iqra_hub_connections", "", "Clients connected to the SignalR hub now")
 METRIC(METRIC_HUB_REFUSED, counter, "iqra_hub_refused_total", "",
        "Hub connections refused for a limit or while draining")

@@ -56,6 +56,7 @@ static inline struct conf *conf_of(const char *text) {
 struct fixture_options {
     const char *listen; // with one %u for the port, of each address
     const char *sip;    // further keys of "Sip", each with a comma before it
+    const char *public_address;
     const char *tls_folder;
     struct uas_timing timing;
 };
@@ -68,10 +69,11 @@ static inline void fixture_listen(struct fixture *f, const struct fixture_option
         char listen[512], json[1024];
         f->port = free_port();
         snprintf(listen, sizeof listen, options->listen, f->port, f->port, f->port, f->port);
-        snprintf(json, sizeof json,
-                 "{\"Gateway\":{\"Roles\":[\"media\"]},\"Agent\":{\"Builtin\":\"echo\"},"
-                 "\"Sip\":{\"MediaListen\":[%s]%s}}",
-                 listen, options->sip);
+        snprintf(
+            json, sizeof json,
+            "{\"Gateway\":{\"Roles\":[\"media\"],\"PublicAddress\":\"%s\"},\"Agent\":{\"Builtin\":\"echo\"},"
+            "\"Sip\":{\"MediaListen\":[%s]%s}}",
+            options->public_address, listen, options->sip);
         conf_free(f->conf);
         f->conf = conf_of(json);
         struct uas_config config = {.root = f->root,
@@ -97,7 +99,9 @@ static inline struct fixture *fixture_new(const struct fixture_options *given) {
     if (!options.listen)
         options.listen = "\"udp:127.0.0.1:%u\"";
     if (!options.sip)
-        options.sip = "";
+        options.sip = ",\"InvitesPerSecond\":0";
+    if (!options.public_address)
+        options.public_address = "";
     if (!options.timing.t1_ms)
         options.timing.t1_ms = FIXTURE_T1_MS;
     fixture_listen(f, &options);
