@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   start   certificate, trust -> ctl mailbox -> workers -> store (Redis) -> sessions, auth -> desk (api, httpc)
-//           -> echo agent -> HTTP server
-//   stop    drain -> (calls gone, or time is up: hang up) -> HTTP server, echo agent -> workers
+//           -> echo agent -> telephony (SIP) -> HTTP server
+//   stop    drain -> (calls gone, or time is up: hang up) -> telephony -> HTTP server, echo agent -> workers
 //           -> what is left on ctl -> store
 #include "gateway/gateway.h"
 
@@ -16,6 +16,7 @@
 #include "gateway/pages.h"
 #include "gateway/sessions.h"
 #include "gateway/store.h"
+#include "gateway/telephony.h"
 #include "middleware/api.h"
 #include "signaling/browser.h"
 #include "webrtc/cert.h"
@@ -46,7 +47,7 @@ struct gateway {
     struct cert *cert;
     struct wsc_tls *tls;
     struct sctp_hub *sctp;
-    struct mailbox *mailbox; // SESSION_* from the workers
+    struct mailbox *mailbox; // SESSION_* from the workers, SIP_* from the SIP thread
     struct media_worker *workers[MAX_WORKERS];
     size_t worker_count;
     struct store *store; // gone once it is closed
@@ -57,6 +58,7 @@ struct gateway {
     struct initiate *initiate;
     struct api *api;
     struct echo_agent *echo;
+    struct telephony *telephony;
     struct ice_servers *ice_servers;
     struct http_server *http;
     struct doors doors;
@@ -74,7 +76,10 @@ struct gateway {
 
 static void on_mail(struct mail *mail, void *arg) {
     struct gateway *gateway = arg;
-    sessions_mail(gateway->sessions, mail);
+    if (mail->type >= SIP_ROUTE)
+        telephony_mail(gateway->telephony, mail);
+    else
+        sessions_mail(gateway->sessions, mail);
 }
 
 // The one clear place for what comes before a session: rate limits, reputation, concurrency, the queue. Today
@@ -156,6 +161,7 @@ static void gateway_close(struct gateway *gateway) {
     gateway->phase = GATEWAY_CLOSING;
     uv_close((uv_handle_t *)&gateway->timer, NULL);
     uv_close((uv_handle_t *)&gateway->ice_timer, NULL);
+    telephony_close(gateway->telephony);
     gateway->closing = gateway->echo ? 2 : 1;
     if (gateway->echo)
         echo_agent_close(gateway->echo, on_server_closed, gateway);
@@ -218,6 +224,7 @@ void gateway_stop(struct gateway *gateway) {
         log_info(NULL, "gateway", "draining: %u calls have %lld s to end; a second signal ends them at once",
                  sessions_live(gateway->sessions), (long long)conf->gateway.drain_seconds);
         uv_timer_start(&gateway->timer, on_drain_timeout, (uint64_t)conf->gateway.drain_seconds * 1000u, 0);
+        telephony_drain(gateway->telephony);
         sessions_drain(gateway->sessions);
     } else if (gateway->phase == GATEWAY_DRAINING) {
         gateway_hang_up(gateway);
@@ -331,6 +338,24 @@ static int start_echo(struct gateway *gateway, struct err_text *err) {
     return echo_agent_new(&gateway->echo, gateway->loop, &format, err);
 }
 
+static const char *on_builtin_agent_url(void *arg) {
+    const struct gateway *gateway = arg;
+    return gateway->echo ? echo_agent_url(gateway->echo) : NULL;
+}
+
+static int start_telephony(struct gateway *gateway, struct err_text *err) {
+    const struct telephony_config config = {.loop = gateway->loop,
+                                            .conf = gateway->conf,
+                                            .ctl = gateway->mailbox,
+                                            .sessions = gateway->sessions,
+                                            .initiate = gateway->initiate,
+                                            .redis = store_redis(gateway->store),
+                                            .capacity = gateway_capacity(gateway->conf),
+                                            .builtin_agent_url = on_builtin_agent_url,
+                                            .arg = gateway};
+    return telephony_start(&gateway->telephony, &config, err);
+}
+
 static int start_http(struct gateway *gateway, struct err_text *err) {
     const struct conf *conf = gateway->conf;
     gateway->doors = (struct doors){.sessions = gateway->sessions,
@@ -379,6 +404,8 @@ static int start_all(struct gateway *gateway, struct err_text *err) {
     if (rc)
         return err_set(err, rc, "the session desk does not start (%s)", err_name(rc));
     rc = start_echo(gateway, err);
+    if (!rc)
+        rc = start_telephony(gateway, err);
     if (!rc)
         rc = start_http(gateway, err);
     if (rc)
@@ -429,6 +456,9 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
     sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
     for (size_t i = 0; i < gateway->worker_count; i++)
         media_worker_set_conf(gateway->workers[i], conf);
+    int err = telephony_set_conf(gateway->telephony, conf);
+    if (err)
+        log_error(NULL, "gateway", "SIP keeps the old configuration (%s)", err_name(err));
     conf_free(old); // calls that began under it hold it
     gateway->ice_known = false;
     int rc = gateway_resolve_ice(gateway);
@@ -437,6 +467,7 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
 }
 
 void gateway_free(struct gateway *gateway) {
+    telephony_free(gateway->telephony);
     api_free(gateway->api);
     initiate_free(gateway->initiate);
     browser_free(gateway->browser);

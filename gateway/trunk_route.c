@@ -68,6 +68,7 @@ static size_t list_nodes(const struct trunks *trunks, struct route_node out[NODE
                                      .region_id = alive[i]->region_id,
                                      .endpoint = alive[i]->endpoint,
                                      .port = alive[i]->port,
+                                     .tls_port = alive[i]->tls_port,
                                      .accepting = alive[i]->accepting,
                                      .max_calls = alive[i]->capacity,
                                      .calls = alive[i]->calls,

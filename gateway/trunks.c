@@ -84,8 +84,9 @@ int trunks_set_conf(struct trunks *trunks, const struct conf *conf) {
     if (err)
         return err;
     route_table_free(trunks->table);
+    conf_free(trunks->conf);
     trunks->table = table;
-    trunks->conf = conf;
+    trunks->conf = conf_hold(conf);
     return 0;
 }
 
@@ -124,5 +125,6 @@ void trunks_free(struct trunks *trunks) {
     trunk_map_each(&trunks->routes, free_route, NULL);
     trunk_calls_free(trunks);
     route_table_free(trunks->table);
+    conf_free(trunks->conf);
     free(trunks);
 }

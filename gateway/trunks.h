@@ -19,7 +19,7 @@ struct trunks;
 // Borrowed until trunks_free.
 struct trunks_config {
     uv_loop_t *loop;
-    const struct conf *conf; // until trunks_set_conf
+    const struct conf *conf; // held
     struct sessions *sessions;
     struct callqueue *queue;
     struct nodes *nodes;
@@ -31,8 +31,9 @@ struct trunks_config {
 int trunks_new(struct trunks **out, const struct trunks_config *config);
 // The stack is made after this, since its mail comes here. NULL: it is gone.
 void trunks_set_stack(struct trunks *trunks, struct sip_stack *stack);
-int trunks_set_conf(struct trunks *trunks, const struct conf *conf); // -ENOMEM: the old one stays in force
-void trunks_mail(struct trunks *trunks, struct mail *mail);          // enum sip_mail for ctl
+int trunks_set_conf(struct trunks *trunks,
+                    const struct conf *conf);               // held. -ENOMEM: the old one stays in force
+void trunks_mail(struct trunks *trunks, struct mail *mail); // enum sip_mail for ctl
 void trunks_drain(struct trunks *trunks);
 // Calls that no session stands for: those being claimed or asked for at the platform.
 uint32_t trunks_pending(const struct trunks *trunks);

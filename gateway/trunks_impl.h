@@ -11,7 +11,7 @@
 
 struct trunks {
     struct trunks_config config;
-    const struct conf *conf;   // in force, borrowed
+    const struct conf *conf;   // in force, held
     struct route_table *table; // of conf
     struct sip_stack *stack;
     struct trunk_map routes; // struct trunk_route by the SIP thread's handle
