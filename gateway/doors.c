@@ -48,8 +48,7 @@ static void on_metrics(const struct http_request *request, void *arg) {
     free(text);
 }
 
-// Answers 404 while the admin doors are off, so that they cannot even be found, and 401 for a wrong token.
-static bool admin_allowed(const struct doors *doors, const struct http_request *request) {
+bool doors_admin_allowed(const struct doors *doors, const struct http_request *request) {
     if (!doors->admin_token[0]) {
         http_reply_message(request->exchange, 404, "Not found.");
         return false;
@@ -68,7 +67,7 @@ static bool admin_allowed(const struct doors *doors, const struct http_request *
 
 static void on_admin_calls(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
-    if (!admin_allowed(doors, request))
+    if (!doors_admin_allowed(doors, request))
         return;
     char *list = sessions_list_json(doors->sessions);
     if (list)
@@ -80,7 +79,7 @@ static void on_admin_calls(const struct http_request *request, void *arg) {
 
 static void on_admin_hang_up(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
-    if (!admin_allowed(doors, request))
+    if (!doors_admin_allowed(doors, request))
         return;
     const char *id = strrchr(request->path, '/') + 1;
     if (sessions_hang_up_one(doors->sessions, id, "hung up by the operator") == 0)
@@ -91,7 +90,7 @@ static void on_admin_hang_up(const struct http_request *request, void *arg) {
 
 static void on_admin_drain(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
-    if (!admin_allowed(doors, request))
+    if (!doors_admin_allowed(doors, request))
         return;
     log_info(NULL, "admin", "drain asked for over HTTP");
     http_reply_json(request->exchange, 202, "{\"status\":\"draining\"}");

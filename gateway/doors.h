@@ -16,6 +16,8 @@ struct doors {
 };
 
 enum { DOORS_ROUTES = 6 };
+// Answers 404 while the admin doors are off, so that they cannot even be found, and 401 for a wrong token.
+bool doors_admin_allowed(const struct doors *doors, const struct http_request *request);
 void doors_routes(struct doors *doors, struct http_route out[DOORS_ROUTES]); // borrows doors
 
 #endif

@@ -15,6 +15,7 @@
 #include "gateway/media_worker.h"
 #include "gateway/pages.h"
 #include "gateway/sessions.h"
+#include "gateway/sip_doors.h"
 #include "gateway/store.h"
 #include "gateway/telephony.h"
 #include "middleware/api.h"
@@ -34,7 +35,7 @@ enum {
     HANG_UP_TIMEOUT_MS = 5000, // after this the loops are closed whatever a peer still does
     TURN_TTL_S = 12 * 3600,
     ICE_REFRESH_MS = 600 * 1000, // names of STUN and TURN servers may move, and our own credentials age
-    OPEN_ROUTES = (int)PAGES_ROUTES + (int)DOORS_ROUTES, // of every role
+    OPEN_ROUTES = (int)PAGES_ROUTES + (int)DOORS_ROUTES + (int)SIP_DOORS_ROUTES, // of every role
 };
 
 enum gateway_phase { GATEWAY_RUNNING, GATEWAY_DRAINING, GATEWAY_HANGING_UP, GATEWAY_CLOSING };
@@ -62,6 +63,7 @@ struct gateway {
     struct ice_servers *ice_servers;
     struct http_server *http;
     struct doors doors;
+    struct sip_doors sip_doors;
     struct http_route routes[OPEN_ROUTES + API_ROUTES];
     struct ws_route ws_routes[1];
     size_t route_count, ws_route_count;
@@ -365,6 +367,8 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
                                     .arg = gateway};
     pages_routes(gateway->routes);
     doors_routes(&gateway->doors, gateway->routes + PAGES_ROUTES);
+    gateway->sip_doors = (struct sip_doors){&gateway->doors, gateway->telephony};
+    sip_doors_routes(&gateway->sip_doors, gateway->routes + PAGES_ROUTES + DOORS_ROUTES);
     api_routes(gateway->api, gateway->routes + OPEN_ROUTES);
     // What a role does not serve is not there: 404.
     bool middleware = conf->gateway.roles & CONF_ROLE_MIDDLEWARE,

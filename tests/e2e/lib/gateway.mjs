@@ -37,6 +37,7 @@ const DEFAULTS = {
   Gateway: { NodeId: 'test', RegionId: 'local', Roles: ['middleware', 'media'], HttpListen: '0.0.0.0:0', DrainSeconds: 10, AdminToken: 'admin-secret' },
   Agent: { Builtin: 'echo', Encoding: 'PCM', SampleRate: 16000, FrameMs: 20 },
   WebRtc: { UdpPorts: '20000-20999' },
+  Sip: { ProxyListen: [], MediaListen: [] }, // those who want telephones say so
 };
 
 export class Gateway {
