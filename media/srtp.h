@@ -21,7 +21,7 @@ enum {
     SRTP_MAX_TRAILER = 20,         // bytes protecting may add behind a packet: tag, and SRTCP's index
     SRTP_CTX_MAX_KEY_LEN = 30,     // of any profile, key and salt
     SRTP_CTX_REPLAY_WINDOW = 1024, // packets: more than a second of reordering
-    SRTP_CTX_MAX_SSRCS = 8,        // inbound sources of one peer
+    SRTP_CTX_MAX_SSRCS = 32,       // inbound sources of one peer: a PBX takes a new one at each hold
 };
 
 struct srtp_ctx;

@@ -156,7 +156,7 @@ static int socket_bind(int fd, const union udp_address *local) {
 }
 
 static int port_of(int fd, uint16_t *out) {
-    union udp_address bound;
+    union udp_address bound = {0};
     socklen_t len = sizeof bound;
     if (getsockname(fd, &bound.sa, &len) != 0)
         return -errno;

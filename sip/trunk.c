@@ -107,9 +107,17 @@ struct saying {
     size_t cap;
 };
 
+static bool is_ip6(const char *address) {
+    return strchr(address, ':') != NULL;
+}
+
+static const char *said_address(const struct trunk *trunk) {
+    const char *outside = trunk->env->public_address;
+    return outside && is_ip6(outside) == is_ip6(trunk->local) ? outside : trunk->local;
+}
+
 static int write_sdp(const struct trunk *trunk, const struct saying *saying, uint32_t version, char *buf) {
-    const struct trunk_local local = {.address = trunk->env->public_address ? trunk->env->public_address
-                                                                            : trunk->local,
+    const struct trunk_local local = {.address = said_address(trunk),
                                       .rtp_port = udp_port(trunk->udp[TRUNK_RTP]),
                                       .session_id = trunk->session_id,
                                       .version = version};
@@ -161,7 +169,12 @@ static int our_key(const struct trunk *trunk, enum srtp_ctx_profile profile, uin
     return 0;
 }
 
-static void tell_change(struct trunk *trunk, bool changed) {
+static void tell_change(struct trunk *trunk, const struct trunk_plan *plan, bool changed) {
+    char to[64];
+    log_info(trunk->call_id, "trunk", "%s, %u ms, %s, %s; port %u, to %s",
+             codec_desc(plan->audio.codec)->rtp_name, plan->audio.ptime_ms, plan->secure ? "SRTP" : "RTP",
+             sdp_direction_name(plan->audio.direction), udp_port(trunk->udp[TRUNK_RTP]),
+             udp_address_text(&plan->rtp, to));
     start_if_ready(trunk);
     if (changed && trunk->up)
         trunk->events->on_media(trunk->events_arg);
@@ -177,7 +190,7 @@ static int offer_accept(struct trunk *trunk, const struct sdp *sdp, const struct
     if (!code)
         code = say(trunk, &saying, &said);
     if (!code)
-        code = trunk_media_apply(trunk->media, plan, &ours, &changed);
+        code = trunk_media_apply(trunk->media, plan, &ours, ticker_now_us(), &changed);
     if (code) {
         unsay(&said);
         sdes_wipe(&ours);
@@ -186,7 +199,7 @@ static int offer_accept(struct trunk *trunk, const struct sdp *sdp, const struct
     trunk->ours = ours;
     sdes_wipe(&ours);
     *answer = commit(trunk, &said);
-    tell_change(trunk, changed);
+    tell_change(trunk, plan, changed);
     return 0;
 }
 
@@ -203,7 +216,7 @@ static int read_sdp(struct sdp **out, const char *text, size_t len, struct err_t
 }
 
 int trunk_offer(struct trunk *trunk, const char *sdp, size_t len, char **answer, struct err_text *err) {
-    struct sdp *offer;
+    struct sdp *offer = NULL;
     struct trunk_plan plan;
     if (trunk->ended || trunk->closing)
         return err_set(err, -EPIPE, "the call has ended");
@@ -253,17 +266,17 @@ static int answer_apply(struct trunk *trunk, struct sdp *answer, struct err_text
         trunk_sdp_read_answer(&plan, answer, &trunk->sdp, secure ? trunk->offered : NULL, &chosen, err);
     if (code)
         return code;
-    code = trunk_media_apply(trunk->media, &plan, &trunk->offered[chosen], &changed);
+    code = trunk_media_apply(trunk->media, &plan, &trunk->offered[chosen], ticker_now_us(), &changed);
     trunk_plan_wipe(&plan);
     if (code)
         return err_set(err, code, "the codec cannot be set up (%s)", err_name(code));
     trunk->ours = trunk->offered[chosen];
-    tell_change(trunk, changed);
+    tell_change(trunk, &plan, changed);
     return 0;
 }
 
 int trunk_answer(struct trunk *trunk, const char *sdp, size_t len, struct err_text *err) {
-    struct sdp *answer;
+    struct sdp *answer = NULL;
     if (trunk->ended || trunk->closing)
         return err_set(err, -EPIPE, "the call has ended");
     if (!trunk->offering)
@@ -293,6 +306,12 @@ static void on_media_send(enum trunk_channel channel, const uint8_t *packet, siz
                           const union udp_address *to, void *arg) {
     struct trunk *trunk = arg;
     udp_send(trunk->udp[channel], packet, len, to); // lost like any packet where it does not go
+}
+
+static void on_media_source(const union udp_address *from, void *arg) {
+    struct trunk *trunk = arg;
+    char text[64];
+    log_info(trunk->call_id, "trunk", "media comes from %s", udp_address_text(from, text));
 }
 
 static void on_media_dtmf(char digit, void *arg) {
@@ -401,7 +420,7 @@ struct leg trunk_leg(struct trunk *trunk) {
 
 static int trunk_make_media(struct trunk *trunk, const struct trunk_config *config) {
     const struct trunk_media_events events = {
-        .on_send = on_media_send, .on_dtmf = on_media_dtmf, .arg = trunk};
+        .on_send = on_media_send, .on_dtmf = on_media_dtmf, .on_source = on_media_source, .arg = trunk};
     union udp_address signalling = {0};
     udp_address_parse(&signalling, config->remote_address, 0); // stays "not known" when it is none
     return trunk_media_new(&trunk->media, config->pcm_rate_hz, config->inband_dtmf, &signalling, &events);
@@ -434,7 +453,7 @@ int trunk_new(struct trunk **out, const struct trunk_env *env, const struct trun
     trunk->sdp = (struct trunk_sdp_config){.codecs = trunk->codecs,
                                            .codec_count = config->codec_count,
                                            .require_srtp = config->require_srtp,
-                                           .family = strchr(config->local_address, ':') ? AF_INET6 : AF_INET};
+                                           .family = is_ip6(config->local_address) ? AF_INET6 : AF_INET};
     int err = getrandom(&trunk->session_id, sizeof trunk->session_id, 0) < 0 ? -EIO : 0;
     trunk->session_id >>= 1;
     trunk->version = 1;

@@ -74,7 +74,7 @@ static int apply_keys(struct trunk_media *media, const struct trunk_plan *plan, 
 }
 
 int trunk_media_apply(struct trunk_media *media, const struct trunk_plan *plan, const struct sdes *ours,
-                      bool *changed) {
+                      uint64_t now_us, bool *changed) {
     bool rekeyed = plan->secure != (media->theirs.key_len > 0) ||
                    (plan->secure && !sdes_same_key(&plan->theirs, &media->theirs));
     int err = audio_session_apply(media->session, &plan->audio, changed);
@@ -87,6 +87,7 @@ int trunk_media_apply(struct trunk_media *media, const struct trunk_plan *plan, 
     media->rtcp_at = (union udp_address){0};
     media->rtcp_mux = plan->rtcp_mux;
     media->on_hold = plan->audio.direction != SDP_SENDRECV;
+    media->heard_us = now_us;
     return 0;
 }
 
@@ -130,11 +131,13 @@ static void rtp_in(struct trunk_media *media, uint8_t *data, size_t len, const u
         metric_add(METRIC_RTP_REFUSED_KIND, 1);
         return;
     }
-    bool known = udp_address_eq(&media->latch.at, from);
+    bool known = media->latch.latched && udp_address_eq(&media->latch.at, from);
     if (!latch_packet(&media->latch, from, packet.ssrc, packet.seq, now_us))
         return;
-    if (!known)
+    if (!known) {
         audio_session_moved(media->session, packet.ssrc);
+        media->events.on_source(from, media->events.arg);
+    }
     media->heard_us = now_us;
     audio_session_rtp(media->session, &packet, now_us);
 }

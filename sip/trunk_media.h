@@ -27,6 +27,7 @@ struct trunk_media_events {
     void (*on_send)(enum trunk_channel channel, const uint8_t *packet, size_t len,
                     const union udp_address *to, void *arg);
     void (*on_dtmf)(char digit, void *arg);
+    void (*on_source)(const union udp_address *from, void *arg); // media is taken from there now
     void *arg;
 };
 
@@ -38,14 +39,14 @@ void trunk_media_free(struct trunk_media *media); // NULL is fine
 // What was negotiated, the first time or again; `ours` is the key we send with, where plan->secure. *changed:
 // as audio_session_apply. On failure the codec stays as it was.
 int trunk_media_apply(struct trunk_media *media, const struct trunk_plan *plan, const struct sdes *ours,
-                      bool *changed);
+                      uint64_t now_us, bool *changed);
 bool trunk_media_applied(const struct trunk_media *media);         // was there a first time?
 void trunk_media_open(struct trunk_media *media, uint64_t now_us); // packets go out from here on
 
 // One datagram as it came, changed in place.
 void trunk_media_receive(struct trunk_media *media, enum trunk_channel channel, uint8_t *data, size_t len,
                          const union udp_address *from, uint64_t now_us);
-// Since when nothing of the peer's has been taken; of no meaning on hold, when it may be silent.
+// When the peer last gave a sign of life, by RTP, RTCP or SDP; of no meaning on hold, when it may be silent.
 uint64_t trunk_media_heard_us(const struct trunk_media *media);
 bool trunk_media_on_hold(const struct trunk_media *media);
 

@@ -62,8 +62,8 @@ static void test_worse_is_never_better(void **state) {
     (void)state;
     for (enum codec_id codec = CODEC_PCMU; codec < CODEC_COUNT; codec++) {
         double last = 93.3;
-        for (double x = 0; x <= 100; x++) {
-            double rating = mos_rating(codec, x / 4, x * 20);
+        for (unsigned i = 0; i <= 100; i++) {
+            double rating = mos_rating(codec, i / 4.0, i * 20.0);
             assert_true(rating <= last);
             last = rating;
         }

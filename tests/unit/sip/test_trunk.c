@@ -275,6 +275,19 @@ static void test_the_public_address_is_said(void **state) {
     call_free(&call);
 }
 
+static void test_ip6(void **state) {
+    (void)state;
+    struct call call;
+    struct trunk_config config = plain_config;
+    config.local_address = config.remote_address = "::1";
+    call_new(&call, &config, &config);
+    call.env.public_address = "203.0.113.50"; // of the other family: not said
+    call_up(&call);
+    steps(&call, 60);
+    assert_true(heard_tone(&call.a, 1000) > 0.98);
+    call_free(&call);
+}
+
 // ---- the end of a call
 
 static void test_a_dead_call(void **state) {
@@ -309,7 +322,7 @@ static void test_a_call_on_hold_is_not_dead(void **state) {
     assert_false(call.b.ended);
     offer_like(&call.a, offer, 3, "RTP/AVP 0\r\n");
     free(answer_to(&call.b, offer));
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 60; i++)
         uv_run(&call.loop, UV_RUN_ONCE);
     assert_false(call.b.ended); // the time of the hold does not count
     world_us += 30000;
@@ -362,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_our_offer_answered_late),
         cmocka_unit_test(test_keys_over_renegotiation),
         cmocka_unit_test(test_the_public_address_is_said),
+        cmocka_unit_test(test_ip6),
         cmocka_unit_test(test_a_dead_call),
         cmocka_unit_test(test_a_call_on_hold_is_not_dead),
         cmocka_unit_test(test_digits_over_the_wire),

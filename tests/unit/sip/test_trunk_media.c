@@ -73,6 +73,7 @@ static void test_a_spoofed_source_is_not_heard(void **state) {
     assert_int_equal(stats_of(&world->b).rx_packets, before + 50);
     assert_true(heard_tone(&world->b, 440) > 0.98);
     assert_int_equal(stats_of(&world->a).rx_lost, 0); // and ours still goes to the peer
+    assert_int_equal(world->b.sources, 1);
     world_free(world);
 }
 

@@ -38,6 +38,7 @@ struct end {
     unsigned sent[2];  // by channel
     uint8_t last[MTU]; // RTP packet sent
     size_t last_len;
+    unsigned sources; // addresses taken for the peer's
     char digits[64];
     int16_t heard[HEARD_CAP]; // the last second
 };
@@ -105,6 +106,11 @@ static void on_dtmf(char digit, void *arg) {
     end->digits[len] = digit;
 }
 
+static void on_source(const union udp_address *from, void *arg) {
+    (void)from;
+    ((struct end *)arg)->sources++;
+}
+
 static void deliver(struct world *world) {
     for (;;) {
         struct datagram *next = NULL;
@@ -130,7 +136,8 @@ struct setup {
 
 static void end_new(struct world *world, struct end *end, const char *host, const char *peer_host,
                     const struct setup *setup) {
-    const struct trunk_media_events events = {.on_send = on_send, .on_dtmf = on_dtmf, .arg = end};
+    const struct trunk_media_events events = {
+        .on_send = on_send, .on_dtmf = on_dtmf, .on_source = on_source, .arg = end};
     union udp_address peer;
     end->world = world;
     assert_int_equal(udp_address_parse(&end->address, host, 4000), 0);
@@ -159,7 +166,7 @@ static void end_apply(struct end *end, const struct end *other, const struct set
     assert_int_equal(sdp_read(&sdp, span_str(text), NULL), 0);
     assert_int_equal(trunk_sdp_read_offer(&plan, &sdp, &config, NULL), 0);
     assert_int_equal(sdes_parse(&ours, span_str(own)), 0);
-    assert_int_equal(trunk_media_apply(end->media, &plan, &ours, &changed), 0);
+    assert_int_equal(trunk_media_apply(end->media, &plan, &ours, end->world->now_us, &changed), 0);
     end->leg = audio_session_rate(trunk_media_session(end->media), 16000);
 }
 
