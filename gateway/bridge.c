@@ -27,16 +27,23 @@ static void bridge_delete(struct bridge *bridge) {
     free(bridge);
 }
 
-static void run(struct bridge *bridge, struct bridge_tick *clock, uint64_t deadline_us,
-                void (*step)(struct bridge *bridge, uint64_t now_us)) {
-    if (--clock->left)
-        return;
-    clock->left = clock->every;
+static void run(struct bridge *bridge, struct tick *clock, uint64_t deadline_us,
+                int32_t (*step)(struct bridge *bridge, uint64_t now_us)) {
     bridge->in_tick = true;
-    step(bridge, deadline_us);
+    int32_t shift_us = step(bridge, deadline_us);
     bridge->in_tick = false;
     if (bridge->freed)
         bridge_delete(bridge);
+    else
+        ticker_shift(bridge->config.ticker, clock, shift_us);
+}
+
+int32_t bridge_slew(int64_t late_us) {
+    if (late_us >= -BRIDGE_IN_PLACE_US && late_us <= BRIDGE_IN_PLACE_US)
+        return 0;
+    if (late_us > BRIDGE_SLEW_US)
+        return -BRIDGE_SLEW_US;
+    return late_us < -BRIDGE_SLEW_US ? BRIDGE_SLEW_US : (int32_t)-late_us;
 }
 
 static void on_up_tick(uint64_t deadline_us, void *arg) {
@@ -49,27 +56,15 @@ static void on_down_tick(uint64_t deadline_us, void *arg) {
     run(bridge, &bridge->down.clock, deadline_us, bridge_down_run);
 }
 
-static void clock_stop(struct bridge *bridge, struct bridge_tick *clock) {
-    if (clock->on)
-        ticker_remove(bridge->config.ticker, &clock->tick);
-    clock->on = false;
+static void clock_stop(struct bridge *bridge, struct tick *clock) {
+    ticker_remove(bridge->config.ticker, clock);
 }
 
-// The ticker has few periods: 30 ms is each third tick of 10 ms.
-static int clock_start(struct bridge *bridge, struct bridge_tick *clock, uint32_t period_ms,
+static int clock_start(struct bridge *bridge, struct tick *clock, uint32_t period_ms,
                        void (*on_tick)(uint64_t deadline_us, void *arg)) {
-    static const uint32_t periods_ms[] = {60, 40, 20, 10, 5};
     clock_stop(bridge, clock);
-    for (size_t i = 0; i < sizeof periods_ms / sizeof periods_ms[0]; i++) {
-        if (period_ms % periods_ms[i])
-            continue;
-        clock->every = clock->left = period_ms / periods_ms[i];
-        clock->tick = (struct tick){.on_tick = on_tick, .arg = bridge};
-        int err = ticker_add(bridge->config.ticker, &clock->tick, periods_ms[i]);
-        clock->on = !err;
-        return err;
-    }
-    return -EINVAL;
+    *clock = (struct tick){.on_tick = on_tick, .arg = bridge};
+    return ticker_add(bridge->config.ticker, clock, period_ms);
 }
 
 // ---- making and following the media
@@ -157,7 +152,7 @@ static int take_media(struct bridge *bridge) {
 }
 
 static int start_up(struct bridge *bridge) {
-    if (!bridge->leg_up || !bridge->agent_up || bridge->up.clock.on)
+    if (!bridge->leg_up || !bridge->agent_up || bridge->up.clock.period_us)
         return 0;
     return clock_start(bridge, &bridge->up.clock, bridge->config.format.frame_ms, on_up_tick);
 }
@@ -182,7 +177,7 @@ int bridge_leg_media(struct bridge *bridge) {
 
 void bridge_agent_up(struct bridge *bridge) {
     bridge->agent_up = true;
-    start_up(bridge); // cannot fail: frame_ms is one of the ticker's periods
+    start_up(bridge); // cannot fail: format_ok knows the ticker's limits
 }
 
 void bridge_agent_audio(struct bridge *bridge, const uint8_t *data, size_t len, bool message_end) {

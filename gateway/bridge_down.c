@@ -166,13 +166,18 @@ static void pass_packet(struct bridge *bridge, uint64_t now_us) {
     leg->ops->write_payload(leg->impl, payload, len, bridge->media.ptime_ms, now_us);
 }
 
-void bridge_down_run(struct bridge *bridge, uint64_t now_us) {
+int32_t bridge_down_run(struct bridge *bridge, uint64_t now_us) {
     if (!bridge->down.passthrough)
         write_pcm(bridge, now_us);
     else if (bridge->codec == CODEC_OPUS)
         pass_packet(bridge, now_us);
     else
         pass_stream(bridge, now_us);
-    if (!bridge->freed)
-        bridge_heed_pacer(bridge);
+    if (bridge->freed)
+        return 0;
+    bridge_heed_pacer(bridge);
+    int64_t late_us;
+    int32_t shift_us = pacer_late(bridge->down.pacer, &late_us) ? bridge_slew(late_us) : 0;
+    pacer_shifted(bridge->down.pacer, shift_us);
+    return shift_us;
 }

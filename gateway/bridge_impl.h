@@ -10,18 +10,15 @@
 enum {
     BRIDGE_MAX_SAMPLES = 48 * 60,              // of one frame at 48 kHz
     BRIDGE_MAX_FRAME = BRIDGE_MAX_SAMPLES * 2, // bytes of one frame to the agent
-};
-
-// A tick of any multiple of 5 ms, on the ticker's few periods.
-struct bridge_tick {
-    struct tick tick;
-    unsigned every, left; // runs on each `every`-th tick
-    bool on;
+    // What a deadline moves in one frame at most while it looks for its place beside the packets it waits for:
+    // about one per cent, which neither an agent nor a browser's jitter buffer minds.
+    BRIDGE_SLEW_US = 250,
+    BRIDGE_IN_PLACE_US = 200, // near enough
 };
 
 // Frames from the leg to the agent, each frame_ms.
 struct bridge_up {
-    struct bridge_tick clock;
+    struct tick clock;
     struct codec_encoder *encoder; // owns; what the agent is sent, unless it passes through
     struct resampler *resampler;   // owns; NULL where the rates are the same
     bool passthrough;
@@ -34,7 +31,7 @@ struct bridge_up {
 
 // Frames from the agent to the leg, each ptime.
 struct bridge_down {
-    struct bridge_tick clock;
+    struct tick clock;
     struct pacer *pacer;           // owns
     struct codec_decoder *decoder; // owns
     struct resampler *resampler;   // owns; NULL where the rates are the same
@@ -61,11 +58,13 @@ struct bridge {
     struct bridge_down down;
 };
 
-// bridge_up.c
-void bridge_up_run(struct bridge *bridge, uint64_t now_us);
+// bridge_up.c. Each answers by how much its next deadline is to move (ticker_shift).
+int32_t bridge_up_run(struct bridge *bridge, uint64_t now_us);
 // bridge_down.c
-void bridge_down_run(struct bridge *bridge, uint64_t now_us);
+int32_t bridge_down_run(struct bridge *bridge, uint64_t now_us);
 void bridge_heed_pacer(struct bridge *bridge); // after every put and pull: pause, resume, count
+// By how much a deadline that is `late_us` too late is to move, within the limits above.
+int32_t bridge_slew(int64_t late_us);
 // bridge_payload.c
 size_t bridge_lost_opus(const uint8_t *payload, size_t len, uint8_t out[2]);
 size_t bridge_first_lost_opus(uint32_t frame_ms, uint8_t out[2]);

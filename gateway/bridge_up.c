@@ -72,14 +72,23 @@ static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us)
     return len > 0 ? (size_t)len : 0;
 }
 
-void bridge_up_run(struct bridge *bridge, uint64_t now_us) {
+// The sender's packets have a phase of their own. Reading right when the jitter buffer holds the next one ripe
+// saves the half frame that a packet would wait on average.
+static int32_t toward_packets(struct bridge *bridge) {
+    const struct leg *leg = &bridge->config.leg;
+    int64_t late_us;
+    return leg->ops->read_late && leg->ops->read_late(leg->impl, &late_us) ? bridge_slew(late_us) : 0;
+}
+
+int32_t bridge_up_run(struct bridge *bridge, uint64_t now_us) {
     uint8_t frame[BRIDGE_MAX_FRAME];
     size_t len =
         bridge->up.passthrough ? pass_frame(bridge, frame, now_us) : encode_frame(bridge, frame, now_us);
     if (bridge->freed)
-        return;
+        return 0;
     if (bridge->ops.send_audio(frame, len, bridge->ops.arg) < 0)
         bridge->up.dropped++;
     else
         bridge->up.frames++;
+    return bridge->freed ? 0 : toward_packets(bridge);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Times here are audio time in microseconds as well as clock time: a chunk is "late" by how much longer ago
-// the speech began than audio has come since. An agent that sends faster than real time is never late; one
-// that ticks every 30 ms while we send every 20 is on time only thanks to the first frame held back.
+// the speech began than whole frames of audio have come since. An agent that sends faster than real time is never
+// late; one that ticks every 30 ms while we send every 20 is by 10 ms, with every second chunk.
+//
+// "Slack" is how long the chunk that made a frame whole had been there when the frame was pulled.
 #include "gateway/pacer.h"
 
 #include "gateway/bridge_fifo.h"
@@ -17,6 +19,7 @@ enum {
     RESUME_BYTES = PACER_QUEUE_BYTES - 256 * 1024,
     SLACK_BYTES = 256 * 1024, // may still come after the pause
     SETTLE_US = 5000000,      // how often endless speech is judged
+    SLACK_WINDOW_US = 1000000,
     SLOPE_MS = 3,
     OPUS_TICKS_PER_MS = 48,
 };
@@ -40,6 +43,8 @@ struct pacer {
     uint64_t before_us; // the same without the last chunk
     uint64_t late_us;   // the worst since begin_us
     uint32_t target_ms;
+    int64_t slack_us, slack_before_us; // the least of this window and of the one before; INT64_MAX for none
+    uint64_t slack_since_us;
     bool at_message_end;
     uint64_t bytes_in, dropped_bytes, dropped_packets, underruns, trimmed_us;
     uint8_t packet[CODEC_MAX_PAYLOAD]; // of the message that is coming
@@ -76,8 +81,6 @@ void pacer_free(struct pacer *pacer) {
 
 void pacer_set_frame_ms(struct pacer *pacer, uint32_t frame_ms) {
     pacer->config.frame_ms = frame_ms;
-    if (pacer->target_ms < frame_ms)
-        pacer->target_ms = frame_ms;
 }
 
 static uint32_t queued_ms(const struct pacer *pacer) {
@@ -103,20 +106,51 @@ static uint64_t since(uint64_t now_us, uint64_t then_us) {
     return now_us > then_us ? now_us - then_us : 0;
 }
 
-static uint32_t clamp_target(const struct pacer *pacer, uint64_t target_ms) {
-    uint32_t least_ms = pacer->config.frame_ms;
-    if (target_ms < least_ms)
-        return least_ms;
+static uint32_t clamp_target(uint64_t target_ms) {
+    if (target_ms < PACER_CUSHION_MS)
+        return PACER_CUSHION_MS;
     return target_ms > PACER_TARGET_MAX_MS ? PACER_TARGET_MAX_MS : (uint32_t)target_ms;
 }
 
 // Up at once, down by a quarter of the way.
 static void settle(struct pacer *pacer) {
-    uint32_t need_ms = clamp_target(pacer, pacer->config.frame_ms + (pacer->late_us + 999) / 1000);
+    uint32_t need_ms = clamp_target(PACER_CUSHION_MS + (pacer->late_us + 999) / 1000);
     if (need_ms >= pacer->target_ms)
         pacer->target_ms = need_ms;
     else
         pacer->target_ms -= (pacer->target_ms - need_ms + 3) / 4;
+}
+
+static void slack_forget(struct pacer *pacer, uint64_t now_us) {
+    pacer->slack_us = pacer->slack_before_us = INT64_MAX;
+    pacer->slack_since_us = now_us;
+}
+
+static void slack_sample(struct pacer *pacer, uint64_t now_us) {
+    // Whole chunks that are left came after the one that counts, at the pace of real time.
+    uint64_t chunk_us = pacer->come_us - pacer->before_us, queued_us = queued_ms(pacer) * 1000u;
+    uint64_t later_us = chunk_us ? queued_us - queued_us % chunk_us : 0;
+    int64_t slack_us = (int64_t)(since(now_us, pacer->last_put_us) + later_us);
+    if (now_us - pacer->slack_since_us >= SLACK_WINDOW_US) {
+        pacer->slack_before_us = pacer->slack_us;
+        pacer->slack_us = INT64_MAX;
+        pacer->slack_since_us = now_us;
+    }
+    if (slack_us < pacer->slack_us)
+        pacer->slack_us = slack_us;
+}
+
+bool pacer_late(const struct pacer *pacer, int64_t *late_us) {
+    if (!pacer->playing || !pacer->trim.steady || pacer->slack_before_us == INT64_MAX)
+        return false;
+    int64_t least_us = pacer->slack_us < pacer->slack_before_us ? pacer->slack_us : pacer->slack_before_us;
+    *late_us = least_us - PACER_CUSHION_MS * 1000;
+    return true;
+}
+
+void pacer_shifted(struct pacer *pacer, int64_t shift_us) {
+    pacer->slack_us += pacer->slack_us == INT64_MAX ? 0 : shift_us;
+    pacer->slack_before_us += pacer->slack_before_us == INT64_MAX ? 0 : shift_us;
 }
 
 static void count_from(struct pacer *pacer, uint64_t now_us) {
@@ -129,7 +163,7 @@ static void begin(struct pacer *pacer, uint64_t now_us) {
     uint64_t hole_ms = (since(now_us, pacer->dry_us) + 999) / 1000;
     if (pacer->spoke && hole_ms <= PACER_UNDERRUN_MS) {
         pacer->underruns++;
-        pacer->target_ms = clamp_target(pacer, pacer->target_ms + hole_ms);
+        pacer->target_ms = clamp_target(pacer->target_ms + hole_ms);
     } else if (pacer->spoke) {
         settle(pacer);
         // An agent whose speech ended on half a sample means the next one to begin on a whole one.
@@ -144,8 +178,9 @@ static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
     if (!pacer->playing && empty)
         begin(pacer, now_us);
     uint64_t age_us = since(now_us, pacer->begin_us);
-    if (age_us > pacer->come_us && age_us - pacer->come_us > pacer->late_us)
-        pacer->late_us = age_us - pacer->come_us;
+    uint64_t whole_us = pacer->come_us - pacer->come_us % (pacer->config.frame_ms * 1000u);
+    if (age_us > whole_us && age_us - whole_us > pacer->late_us)
+        pacer->late_us = age_us - whole_us;
     if (pacer->playing && age_us > SETTLE_US) {
         settle(pacer);
         count_from(pacer, now_us);
@@ -160,8 +195,10 @@ static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
 
 // Whether speech that waits may begin: it is as far ahead as the target, or has been waiting as long.
 static bool may_play(struct pacer *pacer, uint64_t now_us) {
-    if (!pacer->playing && since(now_us, pacer->last_put_us) + pacer->before_us >= pacer->target_ms * 1000u)
+    if (!pacer->playing && since(now_us, pacer->last_put_us) + pacer->before_us >= pacer->target_ms * 1000u) {
         pacer->playing = pacer->spoke = true;
+        slack_forget(pacer, now_us);
+    }
     return pacer->playing;
 }
 
@@ -263,6 +300,8 @@ size_t pacer_pull(struct pacer *pacer, uint8_t *out, size_t len, uint64_t now_us
     size_t got = fifo_take(&pacer->fifo, out, whole < len ? whole : len);
     if (got < len)
         went_dry(pacer, now_us);
+    else
+        slack_sample(pacer, now_us);
     update_pause(pacer);
     return got;
 }
@@ -280,6 +319,7 @@ size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uin
     fifo_take(&pacer->fifo, out, head.len);
     pacer->queued_ticks -= head.ticks;
     *ticks = head.ticks;
+    slack_sample(pacer, now_us);
     update_pause(pacer);
     return head.len;
 }

@@ -3,8 +3,9 @@
 //
 //   put (any bytes, any burst) -> queue of up to 30 s -> pull (exactly one frame each ptime) | dry
 //
-// Speech that begins waits until it is `target` ahead: one frame at least, up to 100 ms, learned from how
-// late the agent's chunks come. No speech is ever dropped while the owner heeds pacer_wants_pause; digital
+// Speech that begins waits until it is `target` ahead: a few milliseconds at least, up to 100 ms, learned from how
+// late the agent's chunks come. An agent that sends at the pace of real time is followed in phase as well: its
+// chunks then wait for their frame no longer than they must. No speech is ever dropped while the owner heeds pacer_wants_pause; digital
 // silence of an agent that never stops sending is (pacer_trim.h). Pure: the caller brings the clock.
 #ifndef IQ_GATEWAY_PACER_H
 #define IQ_GATEWAY_PACER_H
@@ -18,6 +19,7 @@
 enum {
     PACER_QUEUE_MS = 30000,              // from here on the agent is to be paused
     PACER_QUEUE_BYTES = 8 * 1024 * 1024, // likewise
+    PACER_CUSHION_MS = 3,                // what a chunk waits at least, for our own lateness and the agent's
     PACER_TARGET_MAX_MS = 100,
     PACER_UNDERRUN_MS = 300, // dry for longer: the agent had finished speaking
 };
@@ -45,6 +47,12 @@ bool pacer_wants_pause(const struct pacer *pacer); // with hysteresis
 size_t pacer_pull(struct pacer *pacer, uint8_t *out, size_t len, uint64_t now_us);
 // OPUS: the next packet's bytes (<= CODEC_MAX_PAYLOAD) and its duration in ticks of 48 kHz, or 0.
 size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uint64_t now_us);
+
+// By how much longer than the cushion even the latest chunks of the last second or two have waited to be pulled;
+// negative: less. False when the agent does not send at real time, or nothing is known yet.
+bool pacer_late(const struct pacer *pacer, int64_t *late_us);
+// Pulls come so much later from now on (negative: earlier).
+void pacer_shifted(struct pacer *pacer, int64_t shift_us);
 
 struct pacer_stats {
     uint64_t bytes_in, dropped_bytes, dropped_packets, underruns;

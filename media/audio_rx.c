@@ -279,6 +279,10 @@ void audio_rx_bye(struct audio_rx *rx, uint32_t ssrc) {
         rx->source_gone = true;
 }
 
+bool audio_rx_late(struct audio_rx *rx, int64_t *late_us) {
+    return jitter_late(rx->jitter, late_us);
+}
+
 uint32_t audio_rx_packet_ms(const struct audio_rx *rx) {
     return rx->packet_ms;
 }

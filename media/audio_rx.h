@@ -43,6 +43,8 @@ void audio_rx_read_pcm(struct audio_rx *rx, int16_t *out, size_t samples, uint64
 // transcode. Changing from one way of reading to the other drops what is left of a frame.
 size_t audio_rx_read_payload(struct audio_rx *rx, uint8_t *out, size_t cap, uint32_t frame_ms,
                              uint64_t now_us);
+// See jitter_late.
+bool audio_rx_late(struct audio_rx *rx, int64_t *late_us);
 // How long the latest packet lasts, 0 before the first.
 uint32_t audio_rx_packet_ms(const struct audio_rx *rx);
 

@@ -302,6 +302,10 @@ size_t audio_session_read_payload(struct audio_session *session, uint8_t *out, s
     return len;
 }
 
+bool audio_session_read_late(struct audio_session *session, int64_t *late_us) {
+    return audio_rx_late(session->rx, late_us);
+}
+
 // ---- out
 
 static bool may_send(const struct audio_session *session) {

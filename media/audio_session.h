@@ -60,6 +60,7 @@ int audio_session_rtcp(struct audio_session *session, struct span compound, uint
 void audio_session_read_pcm(struct audio_session *session, int16_t *out, size_t samples, uint64_t now_us);
 size_t audio_session_read_payload(struct audio_session *session, uint8_t *out, size_t cap, uint32_t frame_ms,
                                   uint64_t now_us);
+bool audio_session_read_late(struct audio_session *session, int64_t *late_us);
 void audio_session_write_pcm(struct audio_session *session, const int16_t *pcm, size_t samples, bool silence,
                              uint64_t now_us);
 void audio_session_write_payload(struct audio_session *session, const uint8_t *payload, size_t len,

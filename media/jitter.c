@@ -43,6 +43,8 @@ struct jitter {
     int64_t next_seq, play_ts;         // what is due
     uint64_t dry_ticks, pending_ticks; // concealed since the last packet, and not yet known to have been loss
     int64_t lead_us;
+    bool late_known;
+    int64_t late_us; // of the latest packet handed out
     struct jitter_stats counters;
     uint8_t scratch[]; // max_payload bytes
 };
@@ -348,6 +350,8 @@ static void get_packet(struct jitter *j, struct slot *slot, int64_t over_us, str
     j->counters.concealed_ticks += j->pending_ticks;
     j->pending_ticks = 0;
     j->dry_ticks = 0;
+    j->late_known = true;
+    j->late_us = over_us;
     pass_to(j, slot->seq);
     jitter_pool_copy(&j->pool, slot->chain, j->scratch, slot->len);
     *out = (struct jitter_frame){.kind = JITTER_PACKET,
@@ -457,6 +461,13 @@ void jitter_get(struct jitter *j, uint64_t now_us, uint64_t ahead_us, struct jit
         get_due(j, first, at_us, out);
     else
         get_dry(j, out);
+}
+
+bool jitter_late(struct jitter *j, int64_t *late_us) {
+    bool known = j->late_known;
+    *late_us = j->late_us;
+    j->late_known = false;
+    return known;
 }
 
 void jitter_stats(const struct jitter *j, struct jitter_stats *out) {

@@ -15,6 +15,7 @@
 #ifndef IQ_MEDIA_JITTER_H
 #define IQ_MEDIA_JITTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -81,6 +82,10 @@ void jitter_get(struct jitter *j, uint64_t now_us, uint64_t ahead_us, struct jit
 // A reader that takes several packets' worth at once needs the later ones early: by how much. It adds to the
 // target.
 void jitter_set_lead(struct jitter *j, uint64_t lead_us);
+
+// By how much later than it aims at the audio handed out since the last call was due, in microseconds; negative:
+// earlier. False when no packet was handed out. Whoever asks at another moment can make it nearly 0.
+bool jitter_late(struct jitter *j, int64_t *late_us);
 
 struct jitter_stats {
     uint64_t lost; // sequence numbers played without: never came, or came late

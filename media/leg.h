@@ -58,6 +58,9 @@ struct leg_ops {
     // Passthrough: the payload for the next `frame_ms`. Returns its length, or 0 when that frame is lost or
     // not there.
     size_t (*read_payload)(void *leg, uint8_t *out, size_t cap, uint32_t frame_ms, uint64_t now_us);
+    // By how much later than its jitter buffer aims at the last reads took their audio, in microseconds; negative:
+    // earlier. False when that is not known now. May be NULL.
+    bool (*read_late)(void *leg, int64_t *late_us);
     // Exactly ptime_ms of mono PCM at media().pcm_rate_hz: encoded and sent at once. `silence` tells that it
     // holds none of the agent's speech.
     void (*write_pcm)(void *leg, const int16_t *pcm, size_t samples, bool silence, uint64_t now_us);

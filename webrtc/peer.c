@@ -209,6 +209,10 @@ static size_t leg_read_payload(void *leg, uint8_t *out, size_t cap, uint32_t fra
     return audio_session_read_payload(session_of(leg), out, cap, frame_ms, now_us);
 }
 
+static bool leg_read_late(void *leg, int64_t *late_us) {
+    return audio_session_read_late(session_of(leg), late_us);
+}
+
 // Silence is sent all the same: a browser's jitter buffer and the NAT bindings live by a steady stream.
 static void leg_write_pcm(void *leg, const int16_t *pcm, size_t samples, bool silence, uint64_t now_us) {
     audio_session_write_pcm(session_of(leg), pcm, samples, silence, now_us);
@@ -272,6 +276,7 @@ struct leg peer_leg(struct peer *peer) {
     static const struct leg_ops ops = {.media = leg_media,
                                        .read_pcm = leg_read_pcm,
                                        .read_payload = leg_read_payload,
+                                       .read_late = leg_read_late,
                                        .write_pcm = leg_write_pcm,
                                        .write_payload = leg_write_payload,
                                        .send_text = leg_send_text,

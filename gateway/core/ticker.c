@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   timerfd (absolute, 5 ms) -> uv_poll -> on_due -> step n: every list -> the ticks whose phase it is
+//   timerfd (absolute, the next slot in use) -> uv_poll -> on_due -> slot n: each tick goes into its next slot
+//                                                                   and runs -> slot n + 1 ... -> arm again
 //
-// One list per period; each tick checks its own phase, and phases are dealt out in turn, so that the calls of
-// a worker are spread over the steps.
+// A tick is put into its next slot before it runs, so that whatever it does to itself or to others is done to
+// a wheel in order. No period is as long as the wheel.
 #include "gateway/core/ticker.h"
 
 #include "gateway/core/err.h"
@@ -14,18 +15,27 @@
 #include <time.h>
 #include <unistd.h>
 
-// A loop that slept longer than this (suspended machine, debugger) skips ahead instead of flooding the peers.
-enum { MAX_CATCH_UP_STEPS = 400, MAX_PERIOD_STEPS = 12, PORTION_US = 10000 };
+enum {
+    SLOTS = 1024,
+    WORDS = SLOTS / 64,
+    PORTION_US = 10000,
+    // A loop that slept longer than this (suspended machine, debugger) skips ahead instead of flooding the
+    // peers.
+    MAX_CATCH_UP_US = 2000000,
+    LATE_US = 100000, // a wheel that is later than this takes new ticks as if it were no later
+    SPREAD_US = 3750, // from one tick's place to the next one's: never a divisor of a period in slots
+};
 
 struct ticker {
     uv_poll_t poll;
     int fd;
-    uint64_t start_us;
-    uint64_t step;                            // the next step to run
-    struct tick *lists[MAX_PERIOD_STEPS + 1]; // by period in steps
-    struct tick *cursor; // the tick to run next in this step, so that removal inside a callback is safe
-    uint32_t next_phase;
+    uint64_t slot; // the next to run, by its number since the clock's beginning
+    struct tick *slots[SLOTS];
+    uint64_t used[WORDS]; // slots that may hold ticks
+    uint64_t armed;       // the slot the timer waits for, 0 for none
+    uint32_t spread_us;
     uint32_t count;
+    bool running;
 };
 
 uint64_t ticker_now_us(void) {
@@ -34,40 +44,83 @@ uint64_t ticker_now_us(void) {
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-static void ticker_run_list(struct ticker *ticker, uint32_t period_steps, uint64_t deadline_us) {
-    ticker->cursor = ticker->lists[period_steps];
-    while (ticker->cursor) {
-        struct tick *tick = ticker->cursor;
-        ticker->cursor = tick->next;
-        if (ticker->step % period_steps == tick->phase)
-            tick->on_tick(deadline_us, tick->arg);
-    }
+// The slot at whose beginning a deadline has passed.
+static uint64_t slot_of(uint64_t due_us) {
+    return (due_us + TICKER_SLOT_US - 1) / TICKER_SLOT_US;
 }
 
-static void ticker_run_step(struct ticker *ticker) {
-    uint64_t deadline_us = ticker->start_us + ticker->step * TICKER_STEP_MS * 1000u;
-    for (uint32_t period = 1; period <= MAX_PERIOD_STEPS; period++) {
-        if (ticker->lists[period])
-            ticker_run_list(ticker, period, deadline_us);
-    }
-    ticker->step++;
+static void tick_insert(struct ticker *ticker, struct tick *tick) {
+    uint64_t slot = slot_of(tick->due_us);
+    if (slot <= ticker->slot)
+        slot = ticker->slot + 1;
+    size_t at = slot % SLOTS;
+    tick->next = ticker->slots[at];
+    tick->link = &ticker->slots[at];
+    if (tick->next)
+        tick->next->link = &tick->next;
+    ticker->slots[at] = tick;
+    ticker->used[at / 64] |= 1ull << (at % 64);
 }
 
-static void ticker_arm(struct ticker *ticker, bool on) {
+static void tick_unlink(struct tick *tick) {
+    *tick->link = tick->next;
+    if (tick->next)
+        tick->next->link = tick->link;
+}
+
+// The next slot in use from `from` on; only when there is one.
+static uint64_t next_used(const struct ticker *ticker, uint64_t from) {
+    for (uint64_t step = 0; step < SLOTS;) {
+        size_t at = (from + step) % SLOTS;
+        uint64_t word = ticker->used[at / 64] >> (at % 64);
+        if (word)
+            return from + step + (uint64_t)__builtin_ctzll(word);
+        step += 64 - at % 64;
+    }
+    return from + SLOTS;
+}
+
+static void ticker_arm(struct ticker *ticker) {
     struct itimerspec spec = {0};
-    if (on) {
-        uint64_t first_us = ticker->start_us + ticker->step * TICKER_STEP_MS * 1000u;
-        spec.it_value.tv_sec = (time_t)(first_us / 1000000u);
-        spec.it_value.tv_nsec = (long)(first_us % 1000000u) * 1000;
-        spec.it_interval.tv_nsec = TICKER_STEP_MS * 1000000L;
-    }
-    timerfd_settime(ticker->fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    ticker->armed = ticker->count ? next_used(ticker, ticker->slot + 1) : 0;
+    uint64_t at_us = ticker->armed * TICKER_SLOT_US;
+    spec.it_value.tv_sec = (time_t)(at_us / 1000000u);
+    spec.it_value.tv_nsec = (long)(at_us % 1000000u) * 1000;
+    timerfd_settime(ticker->fd, TFD_TIMER_ABSTIME, &spec, NULL); // forgets that it had expired, too
 }
 
-static void ticker_skip_to_now(struct ticker *ticker, uint64_t slack_steps) {
-    uint64_t due = (ticker_now_us() - ticker->start_us) / (TICKER_STEP_MS * 1000u);
-    if (due > ticker->step + slack_steps)
-        ticker->step = due;
+static void run_slot(struct ticker *ticker) {
+    size_t at = ticker->slot % SLOTS;
+    ticker->used[at / 64] &= ~(1ull << (at % 64));
+    while (ticker->slots[at]) {
+        struct tick *tick = ticker->slots[at];
+        uint64_t deadline_us = tick->due_us;
+        tick_unlink(tick);
+        tick->due_us += tick->period_us;
+        tick_insert(ticker, tick);
+        tick->on_tick(deadline_us, tick->arg);
+    }
+}
+
+// Every tick goes on at its own place in the period, as if nothing had been due meanwhile.
+static void skip_to(struct ticker *ticker, uint64_t now_us) {
+    struct tick *all = NULL;
+    for (size_t at = 0; at < SLOTS; at++) {
+        while (ticker->slots[at]) {
+            struct tick *tick = ticker->slots[at];
+            tick_unlink(tick);
+            tick->next = all;
+            all = tick;
+        }
+    }
+    ticker->slot = now_us / TICKER_SLOT_US;
+    while (all) {
+        struct tick *tick = all;
+        all = tick->next;
+        if (tick->due_us <= now_us)
+            tick->due_us += ((now_us - tick->due_us) / tick->period_us + 1) * tick->period_us;
+        tick_insert(ticker, tick);
+    }
 }
 
 // What was missed is caught up in portions: on a machine that cannot keep up, sockets and timers of the same
@@ -76,23 +129,26 @@ static void on_due(uv_poll_t *poll, int status, int events) {
     (void)status;
     (void)events;
     struct ticker *ticker = poll->data;
-    uint64_t expired;
-    if (read(ticker->fd, &expired, sizeof expired) != (ssize_t)sizeof expired)
-        return;
-    ticker_skip_to_now(ticker, MAX_CATCH_UP_STEPS);
-    uint64_t began_us = ticker_now_us();
-    for (uint64_t now_us = began_us; now_us - began_us < PORTION_US; now_us = ticker_now_us()) {
-        if (!ticker->count || ticker->start_us + ticker->step * TICKER_STEP_MS * 1000u > now_us)
-            return;
-        ticker_run_step(ticker);
+    uint64_t began_us = ticker_now_us(), now_us = began_us;
+    if (began_us > ticker->slot * TICKER_SLOT_US + MAX_CATCH_UP_US)
+        skip_to(ticker, began_us);
+    ticker->running = true;
+    while (ticker->count && now_us - began_us < PORTION_US) {
+        uint64_t slot = next_used(ticker, ticker->slot + 1);
+        if (slot * TICKER_SLOT_US > now_us)
+            break;
+        ticker->slot = slot;
+        run_slot(ticker);
+        now_us = ticker_now_us();
     }
+    ticker->running = false;
+    ticker_arm(ticker);
 }
 
 int ticker_new(struct ticker **out, uv_loop_t *loop) {
     struct ticker *ticker = calloc(1, sizeof *ticker);
     if (!ticker)
         return -ENOMEM;
-    ticker->start_us = ticker_now_us();
     ticker->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     int err = ticker->fd < 0 ? -errno : 0;
     if (err)
@@ -125,39 +181,41 @@ void ticker_close(struct ticker *ticker) {
 }
 
 int ticker_add(struct ticker *ticker, struct tick *tick, uint32_t period_ms) {
-    uint32_t steps = period_ms / TICKER_STEP_MS;
-    bool known = period_ms == 5 || period_ms == 10 || period_ms == 20 || period_ms == 40 || period_ms == 60;
-    if (!known)
+    if (period_ms < TICKER_MIN_MS || period_ms > TICKER_MAX_MS)
         return -EINVAL;
-    if (!ticker->count) {
-        ticker_skip_to_now(ticker, 0);
-        ticker->step++;
-        ticker_arm(ticker, true);
-    }
-    tick->period_steps = steps;
-    tick->phase = ticker->next_phase++ % steps;
-    tick->prev = NULL;
-    tick->next = ticker->lists[steps];
-    if (tick->next)
-        tick->next->prev = tick;
-    ticker->lists[steps] = tick;
+    uint64_t from_us = ticker_now_us();
+    if (!ticker->count)
+        ticker->slot = from_us / TICKER_SLOT_US;
+    if (from_us > ticker->slot * TICKER_SLOT_US + LATE_US)
+        from_us = ticker->slot * TICKER_SLOT_US + LATE_US;
+    tick->period_us = period_ms * 1000;
+    tick->due_us = from_us + 1 + ticker->spread_us % tick->period_us;
+    ticker->spread_us += SPREAD_US;
     ticker->count++;
+    tick_insert(ticker, tick);
+    if (!ticker->running && (!ticker->armed || slot_of(tick->due_us) < ticker->armed))
+        ticker_arm(ticker);
     return 0;
 }
 
 void ticker_remove(struct ticker *ticker, struct tick *tick) {
-    if (!tick->period_steps)
+    if (!tick->period_us)
         return;
-    if (ticker->cursor == tick)
-        ticker->cursor = tick->next;
-    if (tick->prev)
-        tick->prev->next = tick->next;
-    else
-        ticker->lists[tick->period_steps] = tick->next;
-    if (tick->next)
-        tick->next->prev = tick->prev;
-    tick->period_steps = 0;
-    tick->next = tick->prev = NULL;
-    if (--ticker->count == 0)
-        ticker_arm(ticker, false);
+    tick_unlink(tick);
+    tick->period_us = 0;
+    if (--ticker->count == 0 && !ticker->running)
+        ticker_arm(ticker);
+}
+
+void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
+    int32_t most_us = (int32_t)tick->period_us / 4;
+    if (!tick->period_us || !shift_us)
+        return;
+    if (shift_us > most_us)
+        shift_us = most_us;
+    if (shift_us < -most_us)
+        shift_us = -most_us;
+    tick_unlink(tick);
+    tick->due_us = shift_us < 0 ? tick->due_us - (uint64_t)-shift_us : tick->due_us + (uint64_t)shift_us;
+    tick_insert(ticker, tick);
 }

@@ -361,6 +361,12 @@ void ticker_remove(struct ticker *ticker, struct tick *tick) {
         world.ticks[i] = world.ticks[i] == tick ? NULL : world.ticks[i];
 }
 
+void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
+    (void)ticker;
+    (void)tick;
+    (void)shift_us;
+}
+
 struct path {
     struct audio_rx *rx;
     struct audio_tx *tx;

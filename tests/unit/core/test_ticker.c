@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -67,7 +68,7 @@ static void tear_down(struct fixture *f) {
 
 static void every_period_keeps_its_own_deadlines(void **state) {
     (void)state;
-    static const uint32_t periods[] = {5, 10, 20, 40, 60};
+    static const uint32_t periods[] = {5, 10, 20, 30, 60};
     struct fixture f;
     struct counter counters[5];
     set_up(&f);
@@ -80,7 +81,7 @@ static void every_period_keeps_its_own_deadlines(void **state) {
 
 static void other_periods_are_refused(void **state) {
     (void)state;
-    static const uint32_t periods[] = {0, 1, 15, 25, 30, 50, 100};
+    static const uint32_t periods[] = {0, 1, 4, 61, 100};
     struct fixture f;
     set_up(&f);
     for (size_t i = 0; i < sizeof periods / sizeof periods[0]; i++) {
@@ -168,21 +169,75 @@ static void a_tick_may_remove_any_other(void **state) {
     tear_down(&f);
 }
 
-static void phases_are_spread(void **state) {
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Wherever they begin, no two of as many calls as a period has places are due within a slot of each other.
+static void places_are_spread(void **state) {
     (void)state;
+    enum { COUNT = 16, PERIOD_US = 20000 };
     struct fixture f;
-    struct counter counters[8];
-    int per_phase[4] = {0};
+    struct tick ticks[COUNT];
+    uint64_t places[COUNT];
     set_up(&f);
-    for (int i = 0; i < 8; i++) {
-        start(&counters[i], f.ticker, 20, 2);
-        assert_true(counters[i].tick.phase < 4);
-        per_phase[counters[i].tick.phase]++;
+    uint64_t began_us = ticker_now_us();
+    for (int i = 0; i < COUNT; i++) {
+        ticks[i] = (struct tick){.on_tick = on_tick};
+        assert_int_equal(ticker_add(f.ticker, &ticks[i], PERIOD_US / 1000), 0);
     }
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(per_phase[i], 2);
-    for (int i = 0; i < 8; i++)
-        run_until(&f.loop, &counters[i], 2);
+    uint64_t took_us = ticker_now_us() - began_us;
+    for (int i = 0; i < COUNT; i++) {
+        assert_in_range(ticks[i].due_us, began_us, ticker_now_us() + PERIOD_US);
+        // What it was from now on; the clock went on meanwhile.
+        places[i] = (uint64_t)i * 3750 % PERIOD_US;
+        assert_in_range(ticks[i].due_us - began_us, places[i], places[i] + took_us + 1);
+    }
+    qsort(places, COUNT, sizeof places[0], by_value);
+    for (int i = 1; i < COUNT; i++)
+        assert_true(places[i] - places[i - 1] >= TICKER_SLOT_US);
+    for (int i = 0; i < COUNT; i++)
+        ticker_remove(f.ticker, &ticks[i]);
+    tear_down(&f);
+}
+
+struct shifting {
+    struct tick tick;
+    struct ticker *ticker;
+    int32_t shift_us;
+    uint64_t deadlines_us[4];
+    int count;
+};
+
+static void on_shifting_tick(uint64_t deadline_us, void *arg) {
+    struct shifting *s = arg;
+    s->deadlines_us[s->count++] = deadline_us;
+    if (s->count == 4)
+        ticker_remove(s->ticker, &s->tick);
+    else if (s->count == 2)
+        ticker_shift(s->ticker, &s->tick, s->shift_us);
+}
+
+// The deadline after a shift moves, and those after it keep the period.
+static void a_deadline_can_be_moved(void **state) {
+    (void)state;
+    static const struct {
+        int32_t asked_us, moved_us;
+    } cases[] = {{0, 0}, {300, 300}, {-300, -300}, {1000000, 5000}, {-1000000, -5000}};
+    struct fixture f;
+    set_up(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct shifting s = {.tick = {.on_tick = on_shifting_tick, .arg = &s},
+                             .ticker = f.ticker,
+                             .shift_us = cases[i].asked_us};
+        assert_int_equal(ticker_add(f.ticker, &s.tick, 20), 0);
+        while (s.count < 4)
+            uv_run(&f.loop, UV_RUN_ONCE);
+        assert_int_equal(s.deadlines_us[1] - s.deadlines_us[0], 20000);
+        assert_int_equal((int64_t)(s.deadlines_us[2] - s.deadlines_us[1]), 20000 + cases[i].moved_us);
+        assert_int_equal(s.deadlines_us[3] - s.deadlines_us[2], 20000);
+    }
     tear_down(&f);
 }
 
@@ -208,7 +263,8 @@ int main(void) {
         cmocka_unit_test(a_late_wake_runs_what_was_missed),
         cmocka_unit_test(the_loop_turns_while_it_catches_up),
         cmocka_unit_test(a_tick_may_remove_any_other),
-        cmocka_unit_test(phases_are_spread),
+        cmocka_unit_test(places_are_spread),
+        cmocka_unit_test(a_deadline_can_be_moved),
         cmocka_unit_test(it_stops_and_starts_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

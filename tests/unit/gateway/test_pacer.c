@@ -148,6 +148,64 @@ static void test_agents_that_tick(void **state) {
     }
 }
 
+// Twelve seconds of an agent that sends `chunk_ms` at the pace of real time, and of pulls that follow it. How long
+// the audio that a frame ends with had been there, at least, over the last four.
+static int64_t least_wait_us(uint32_t chunk_ms, uint64_t phase_us) {
+    struct pacer *pacer = new_pacer(CODEC_L16);
+    size_t sent = 0, at = 0, len = chunk_ms * RATE / 500;
+    uint64_t put_us = START_US, pull_us = START_US + phase_us;
+    int64_t late_us, least_us = INT64_MAX;
+    while (pull_us < START_US + 12000000) {
+        if (put_us <= pull_us) {
+            put_bytes(pacer, sent, len, true, put_us);
+            sent += len;
+            put_us += chunk_ms * 1000;
+            continue;
+        }
+        bool begun = at > 0;
+        assert_true(pull(pacer, &at, pull_us) == FRAME || !begun);
+        int64_t shift_us = 0;
+        if (pacer_late(pacer, &late_us))
+            shift_us = late_us > 250 ? -250 : late_us < -250 ? 250 : -late_us;
+        pacer_shifted(pacer, shift_us);
+        uint64_t came_us = START_US + (at ? at - 1 : 0) / len * chunk_ms * 1000;
+        if (pull_us > START_US + 8000000 && (int64_t)(pull_us - came_us) < least_us)
+            least_us = (int64_t)(pull_us - came_us);
+        pull_us = (uint64_t)((int64_t)pull_us + FRAME_MS * 1000 + shift_us);
+    }
+    pacer_free(pacer);
+    return least_us;
+}
+
+// Pulls find their place behind the chunks, no nearer than the cushion.
+static void test_pulls_follow_the_agent(void **state) {
+    (void)state;
+    static const uint32_t chunks_ms[] = {10, 20, 30, 60};
+    for (size_t i = 0; i < sizeof chunks_ms / sizeof chunks_ms[0]; i++) {
+        for (uint64_t phase_us = 0; phase_us < 20000; phase_us += 3000)
+            assert_in_range(least_wait_us(chunks_ms[i], phase_us), PACER_CUSHION_MS * 1000 - 300,
+                            PACER_CUSHION_MS * 1000 + 600);
+    }
+}
+
+// What waits because an agent sent it ahead of time is no reason to play faster.
+static void test_bursts_are_not_hurried(void **state) {
+    (void)state;
+    struct pacer *pacer = new_pacer(CODEC_L16);
+    size_t sent = 0, at = 0;
+    int64_t late_us;
+    // Ten seconds of speech, ten times as fast as it is spoken.
+    for (uint64_t now_us = START_US; now_us < START_US + 9000000; now_us += FRAME_MS * 1000) {
+        if (now_us < START_US + 1000000) {
+            put_bytes(pacer, sent, 10 * FRAME, true, now_us);
+            sent += 10 * FRAME;
+        }
+        pull(pacer, &at, now_us);
+        assert_false(pacer_late(pacer, &late_us));
+    }
+    pacer_free(pacer);
+}
+
 static void test_target_learns_and_forgets(void **state) {
     (void)state;
     struct pacer *pacer = new_pacer(CODEC_L16);
@@ -174,7 +232,7 @@ static void test_target_learns_and_forgets(void **state) {
         assert_true(stats_of(pacer).target_ms <= last_ms);
         last_ms = stats_of(pacer).target_ms;
     }
-    assert_int_equal(last_ms, FRAME_MS);
+    assert_int_equal(last_ms, PACER_CUSHION_MS);
     assert_int_equal(stats_of(pacer).underruns, 1);
     pacer_free(pacer);
 }
@@ -307,7 +365,7 @@ static void test_tiny_messages_are_on_time(void **state) {
         if (ms % FRAME_MS == 0)
             pacer_pull(pacer, frame, sizeof frame, START_US + ms * 1000);
     }
-    assert_in_range(stats_of(pacer).target_ms, FRAME_MS, 2 * FRAME_MS);
+    assert_in_range(stats_of(pacer).target_ms, PACER_CUSHION_MS, 2 * FRAME_MS);
     assert_int_equal(stats_of(pacer).underruns, 0);
     pacer_free(pacer);
 }
@@ -421,6 +479,8 @@ int main(void) {
         cmocka_unit_test(test_half_sample_is_forgotten_after_the_speech),
         cmocka_unit_test(test_short_rest_is_not_kept_for_ever),
         cmocka_unit_test(test_agents_that_tick),
+        cmocka_unit_test(test_pulls_follow_the_agent),
+        cmocka_unit_test(test_bursts_are_not_hurried),
         cmocka_unit_test(test_target_learns_and_forgets),
         cmocka_unit_test(test_burst_of_30_s),
         cmocka_unit_test(test_backpressure),
