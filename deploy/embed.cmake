@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Turns files, one after the other, into a C array: cmake -DOUT=file.c -DNAME=symbol -P embed.cmake -- FILE...
+# Turns files, one after the other, into a C array: cmake -DOUT=file.c -DNAME=symbol -DHEADER=file.h -P embed.cmake -- FILE...
 # Scripts become one function, so that the page sees no names but those they put on `root`.
 set(hex "")
 set(found FALSE)
@@ -19,4 +19,4 @@ if(in MATCHES "\\.js$")
   set(hex ${head}${hex}${tail})
 endif()
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
-file(WRITE ${OUT} "// SPDX-License-Identifier: Apache-2.0\n#include \"gateway/pages.h\"\nconst unsigned char ${NAME}[] = {${bytes}0};\nconst unsigned long ${NAME}_len = sizeof ${NAME} - 1;\n")
+file(WRITE ${OUT} "// SPDX-License-Identifier: Apache-2.0\n#include \"${HEADER}\"\nconst unsigned char ${NAME}[] = {${bytes}0};\nconst unsigned long ${NAME}_len = sizeof ${NAME} - 1;\n")

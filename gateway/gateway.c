@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   start   certificate, trust -> ctl mailbox -> workers -> store (Redis) -> sessions, auth -> desk (api, httpc)
-//           -> echo agent -> telephony (SIP) -> HTTP server
-//   stop    drain -> (calls gone, or time is up: hang up) -> telephony -> HTTP server, echo agent -> workers
+//   start   certificate, trust -> ctl mailbox -> workers -> store (Redis) -> sessions, auth -> front (the
+//           session desk) -> echo agent -> telephony (SIP) -> HTTP server
+//   stop    drain -> (calls gone, or time is up: hang up) -> telephony -> front, HTTP server, echo agent -> workers
 //           -> what is left on ctl -> store
 #include "gateway/gateway.h"
 
@@ -11,6 +11,7 @@
 #include "gateway/core/mailbox.h"
 #include "gateway/doors.h"
 #include "gateway/echo_agent.h"
+#include "gateway/front.h"
 #include "gateway/ice_servers.h"
 #include "gateway/media_worker.h"
 #include "gateway/pages.h"
@@ -18,7 +19,6 @@
 #include "gateway/sip_doors.h"
 #include "gateway/store.h"
 #include "gateway/telephony.h"
-#include "middleware/api.h"
 #include "signaling/browser.h"
 #include "webrtc/cert.h"
 #include "webrtc/sctp.h"
@@ -35,7 +35,8 @@ enum {
     HANG_UP_TIMEOUT_MS = 5000, // after this the loops are closed whatever a peer still does
     TURN_TTL_S = 12 * 3600,
     ICE_REFRESH_MS = 600 * 1000, // names of STUN and TURN servers may move, and our own credentials age
-    OPEN_ROUTES = (int)PAGES_ROUTES + (int)DOORS_ROUTES + (int)SIP_DOORS_ROUTES, // of every role
+    OPEN_ROUTES = (int)PAGES_ROUTES + (int)DOORS_ROUTES + (int)SIP_DOORS_ROUTES +
+                  (int)FRONT_ADMIN_ROUTES, // of every role
 };
 
 enum gateway_phase { GATEWAY_RUNNING, GATEWAY_DRAINING, GATEWAY_HANGING_UP, GATEWAY_CLOSING };
@@ -56,16 +57,15 @@ struct gateway {
     struct sessions *sessions;
     struct browser *browser;
     struct httpc *httpc;
-    struct initiate *initiate;
-    struct api *api;
+    struct front *front;
     struct echo_agent *echo;
     struct telephony *telephony;
     struct ice_servers *ice_servers;
     struct http_server *http;
     struct doors doors;
     struct sip_doors sip_doors;
-    struct http_route routes[OPEN_ROUTES + API_ROUTES];
-    struct ws_route ws_routes[1];
+    struct http_route routes[OPEN_ROUTES + (int)FRONT_ROUTES];
+    struct ws_route ws_routes[2];
     size_t route_count, ws_route_count;
     uv_timer_t timer; // drain deadline, then hang-up deadline
     uv_timer_t ice_timer;
@@ -84,28 +84,16 @@ static void on_mail(struct mail *mail, void *arg) {
         sessions_mail(gateway->sessions, mail);
 }
 
-// The one clear place for what comes before a session: rate limits, reputation, concurrency, the queue. Today
-// it refuses only while draining; the table's capacity is checked by sessions_admit.
-static void on_admit(const struct http_request *request, const char *campaign_id,
-                     void (*done)(const struct api_admission *, void *), void *done_arg, void *arg) {
-    (void)request;
-    (void)campaign_id;
-    struct gateway *gateway = arg;
-    struct api_admission verdict = {.status = 200};
-    if (sessions_draining(gateway->sessions)) {
-        verdict = (struct api_admission){
-            .status = 503, .message = "The gateway is shutting down. Please try again.", .retry_after_s = 10};
-    } else if (!fds_left(FDS_PER_CALL)) {
-        log_warn(NULL, "gateway", "session refused: too few file descriptors are left");
-        verdict = (struct api_admission){
-            .status = 503, .message = "The gateway is at capacity. Please try again.", .retry_after_s = 10};
-    }
-    done(&verdict, done_arg);
+static const char *why_closed(void *arg) {
+    const struct gateway *gateway = arg;
+    if (sessions_draining(gateway->sessions))
+        return "The gateway is shutting down. Please try again.";
+    return fds_left(FDS_PER_CALL) ? NULL : "The gateway is at capacity. Please try again.";
 }
 
-static void on_release(const char *campaign_id, void *arg) {
-    (void)campaign_id;
-    (void)arg;
+static void on_session_over(const char *session_id, void *arg) {
+    struct gateway *gateway = arg;
+    desk_session_over(front_desk(gateway->front), session_id);
 }
 
 static int on_session(const struct api_session *session, const struct http_request_origin *origin, char *url,
@@ -164,7 +152,8 @@ static void gateway_close(struct gateway *gateway) {
     uv_close((uv_handle_t *)&gateway->timer, NULL);
     uv_close((uv_handle_t *)&gateway->ice_timer, NULL);
     telephony_close(gateway->telephony);
-    gateway->closing = gateway->echo ? 2 : 1;
+    gateway->closing = gateway->echo ? 3 : 2;
+    front_close(gateway->front, on_server_closed, gateway);
     if (gateway->echo)
         echo_agent_close(gateway->echo, on_server_closed, gateway);
     http_server_close(gateway->http, on_server_closed, gateway);
@@ -227,6 +216,7 @@ void gateway_stop(struct gateway *gateway) {
                  sessions_live(gateway->sessions), (long long)conf->gateway.drain_seconds);
         uv_timer_start(&gateway->timer, on_drain_timeout, (uint64_t)conf->gateway.drain_seconds * 1000u, 0);
         telephony_drain(gateway->telephony);
+        front_drain(gateway->front);
         sessions_drain(gateway->sessions);
     } else if (gateway->phase == GATEWAY_DRAINING) {
         gateway_hang_up(gateway);
@@ -253,7 +243,7 @@ static int start_workers(struct gateway *gateway, struct err_text *err) {
     for (size_t i = 0; i < count; i++) {
         const struct media_worker_config config = {
             .index = (unsigned)i,
-            .capacity = gateway_capacity(conf),
+            .capacity = gateway_capacity(conf) + SESSIONS_CLOSING,
             .conf = conf,
             .cert = gateway->cert,
             .sctp = gateway->sctp,
@@ -302,6 +292,7 @@ static int start_sessions(struct gateway *gateway) {
         .worker_count = gateway->worker_count,
         .capacity = gateway_capacity(conf),
         .on_idle = on_idle,
+        .on_over = on_session_over,
         .ice_servers_json = on_ice_servers_json,
         .arg = gateway,
     };
@@ -314,21 +305,20 @@ static int start_sessions(struct gateway *gateway) {
     return browser_new(&gateway->browser, gateway->auth, &events);
 }
 
-static int start_desk(struct gateway *gateway) {
+static int start_front(struct gateway *gateway) {
     int rc = httpc_new(&gateway->httpc, gateway->loop);
-    if (rc)
-        return rc;
-    const struct initiate_events made = {.on_session = on_session, .arg = gateway};
-    rc = initiate_new(&gateway->initiate, gateway->conf, gateway->httpc, &made);
-    if (rc)
-        return rc;
-    const struct api_events events = {
-        .on_admit = on_admit,
-        .on_release = on_release,
-        .ice_servers_json = on_ice_servers_json,
-        .arg = gateway,
-    };
-    return api_new(&gateway->api, gateway->conf, gateway->initiate, &events);
+    const struct desk_events events = {.on_session = on_session,
+                                       .why_closed = why_closed,
+                                       .ice_servers_json = on_ice_servers_json,
+                                       .arg = gateway};
+    const struct front_config config = {.loop = gateway->loop,
+                                        .conf = gateway->conf,
+                                        .redis = store_redis(gateway->store),
+                                        .client = gateway->httpc,
+                                        .auth = gateway->auth,
+                                        .doors = &gateway->doors,
+                                        .events = &events};
+    return rc ? rc : front_new(&gateway->front, &config);
 }
 
 static int start_echo(struct gateway *gateway, struct err_text *err) {
@@ -350,7 +340,7 @@ static int start_telephony(struct gateway *gateway, struct err_text *err) {
                                             .conf = gateway->conf,
                                             .ctl = gateway->mailbox,
                                             .sessions = gateway->sessions,
-                                            .initiate = gateway->initiate,
+                                            .initiate = desk_initiate(front_desk(gateway->front)),
                                             .redis = store_redis(gateway->store),
                                             .capacity = gateway_capacity(gateway->conf),
                                             .builtin_agent_url = on_builtin_agent_url,
@@ -369,13 +359,17 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
     doors_routes(&gateway->doors, gateway->routes + PAGES_ROUTES);
     gateway->sip_doors = (struct sip_doors){&gateway->doors, gateway->telephony};
     sip_doors_routes(&gateway->sip_doors, gateway->routes + PAGES_ROUTES + DOORS_ROUTES);
-    api_routes(gateway->api, gateway->routes + OPEN_ROUTES);
+    front_admin_routes(gateway->front, gateway->routes + OPEN_ROUTES - FRONT_ADMIN_ROUTES);
+    front_routes(gateway->front, gateway->routes + OPEN_ROUTES);
     // What a role does not serve is not there: 404.
     bool middleware = conf->gateway.roles & CONF_ROLE_MIDDLEWARE,
          media = conf->gateway.roles & CONF_ROLE_MEDIA;
-    browser_route(gateway->browser, &gateway->ws_routes[0]);
-    gateway->route_count = middleware ? OPEN_ROUTES + API_ROUTES : OPEN_ROUTES;
-    gateway->ws_route_count = media ? 1 : 0;
+    gateway->route_count = OPEN_ROUTES + (middleware ? (size_t)FRONT_ROUTES : 0);
+    gateway->ws_route_count = 0;
+    if (middleware)
+        front_ws_route(gateway->front, &gateway->ws_routes[gateway->ws_route_count++]);
+    if (media)
+        browser_route(gateway->browser, &gateway->ws_routes[gateway->ws_route_count++]);
     const struct http_config config = {
         .loop = gateway->loop,
         .listen = conf->gateway.http_listen,
@@ -404,7 +398,7 @@ static int start_all(struct gateway *gateway, struct err_text *err) {
         return rc;
     rc = start_sessions(gateway);
     if (!rc)
-        rc = start_desk(gateway);
+        rc = start_front(gateway);
     if (rc)
         return err_set(err, rc, "the session desk does not start (%s)", err_name(rc));
     rc = start_echo(gateway, err);
@@ -454,8 +448,7 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
     enum log_level level;
     if (log_level_parse(conf->log_level, &level) == 0)
         log_set_level(level);
-    initiate_set_conf(gateway->initiate, conf);
-    api_set_conf(gateway->api, conf);
+    front_set_conf(gateway->front, conf);
     gateway->doors.admin_token = conf->gateway.admin_token;
     sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
     for (size_t i = 0; i < gateway->worker_count; i++)
@@ -472,10 +465,9 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
 
 void gateway_free(struct gateway *gateway) {
     telephony_free(gateway->telephony);
-    api_free(gateway->api);
-    initiate_free(gateway->initiate);
     browser_free(gateway->browser);
     sessions_free(gateway->sessions);
+    front_free(gateway->front);
     auth_free(gateway->auth);
     mailbox_free(gateway->mailbox);
     wsc_tls_free(gateway->tls);

@@ -30,8 +30,18 @@ struct session *sessions_find(const struct sessions *sessions, const char *id) {
     return handle ? slot_get(sessions->slots, (uint64_t)json_integer_value(handle)) : NULL;
 }
 
+static void tell_over(const struct session *session) {
+    const struct sessions_config *config = &session->sessions->config;
+    if (config->on_over)
+        config->on_over(session->id, config->arg);
+}
+
 void session_free(struct session *session) {
     struct sessions *sessions = session->sessions;
+    if (session->state == SESSION_OVER)
+        sessions->over--;
+    else
+        tell_over(session);
     json_object_del(sessions->by_id, session->id);
     slot_take(sessions->slots, session->handle);
     free(session->browser.agent_url);
@@ -40,6 +50,8 @@ void session_free(struct session *session) {
 
 int sessions_insert(struct sessions *sessions, struct session *session) {
     session->sessions = sessions;
+    if (!sessions_room(sessions))
+        return -ENOSPC;
     int err = slot_put(sessions->slots, session, &session->handle);
     if (err)
         return err;
@@ -95,7 +107,9 @@ static void session_over(struct session *session, const struct call_msg *msg) {
     session->state = SESSION_OVER;
     sessions->worker_calls[session->worker]--;
     sessions->live--;
+    sessions->over++;
     session->side->on_over(msg, session->side_arg);
+    tell_over(session);
 }
 
 static void session_gone(struct session *session) {
@@ -157,7 +171,8 @@ void sessions_post(struct sessions *sessions, uint64_t handle, enum call_mail ty
 }
 
 uint32_t sessions_room(const struct sessions *sessions) {
-    return sessions->config.capacity - slot_count(sessions->slots);
+    uint32_t held = slot_count(sessions->slots) - sessions->over;
+    return held < sessions->config.capacity ? sessions->config.capacity - held : 0;
 }
 
 // ---- the sweep
@@ -244,7 +259,7 @@ int sessions_new(struct sessions **out, const struct sessions_config *config) {
         return -ENOMEM;
     sessions->config = *config;
     sessions->public_url = "";
-    int err = slot_table_new(&sessions->slots, config->capacity);
+    int err = slot_table_new(&sessions->slots, config->capacity + SESSIONS_CLOSING);
     if (err)
         goto out;
     err = -ENOMEM;
@@ -278,6 +293,7 @@ static void free_one(uint64_t handle, void *object, void *arg) {
 void sessions_free(struct sessions *sessions) {
     if (!sessions)
         return;
+    sessions->config.on_over = NULL;
     if (sessions->slots)
         slot_each(sessions->slots, free_one, NULL);
     slot_table_free(sessions->slots);

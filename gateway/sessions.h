@@ -13,6 +13,8 @@
 
 struct sessions;
 
+enum { SESSIONS_CLOSING = 64 }; // that are over, and whose sockets are not closed yet
+
 // A kind of far side, as its session uses it.
 struct session_side {
     const char *kind;                                                            // "browser", "sip"
@@ -30,8 +32,11 @@ struct sessions_config {
     struct auth *auth;
     struct media_worker *const *workers;
     size_t worker_count;
-    uint32_t capacity;                          // calls and admitted sessions together
-    void (*on_idle)(void *arg);                 // while draining: the last call has gone
+    uint32_t capacity;          // calls and admitted sessions together; some that are
+                                // over and still closing are held beside them
+    void (*on_idle)(void *arg); // while draining: the last call has gone
+    // A session is over: its call has ended, or nobody came for it. Not from sessions_free. May be NULL.
+    void (*on_over)(const char *session_id, void *arg);
     const char *(*ice_servers_json)(void *arg); // what browsers are told now; borrowed until the next call
     void *arg;
 };

@@ -49,7 +49,7 @@ struct sessions {
     json_t *by_id; // session id -> handle
     const char *public_url;
     uint32_t *worker_calls; // live calls by worker
-    uint32_t live;
+    uint32_t live, over;    // over: still in the table, until its worker lets go of it
     bool draining;
     uv_timer_t sweep;
 };

@@ -1,23 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   body -> campaign -> region -> client address -> identifier -> transport -> admission -> initiate -> answer
-//
-// A failure before admission takes nothing; any later one gives back what admission took.
+//   body -> campaign -> region -> client address -> identifier -> transport -> desk -> answer
 #include "middleware/api.h"
 
-#include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
 #include "middleware/api_body.h"
+#include "middleware/queue_runner.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUSY_RETRY_S = 10 };
 enum { CLIENT_ID_BYTES = API_CLIENT_ID_MAX * 3 + 1 };
 
 static const char text_failed[] = "An error occurred while trying to initiate the session.";
-static const char text_full[] = "The gateway is at capacity. Please try again.";
-static const char text_draining[] = "The gateway is shutting down. Please try again.";
 static const char text_no_media[] =
     "This node has no media role: transportType 1 (WebRTC) is not available here.";
 static const char text_host[] = "A usable Host header is needed.";
@@ -32,23 +27,16 @@ static const char text_no_platform[] =
     "This gateway has a fixed agent: transportType 0 (WebSocket) is not available, use 1 (WebRTC).";
 
 struct api {
-    const struct conf *conf;   // borrowed
-    struct initiate *initiate; // borrowed
-    struct api_events events;
+    struct api_config config;
 };
 
-// One exchange on its way.
+// One exchange whose answer the desk owes.
 struct call {
     struct api *api; // borrowed
     struct http_exchange *exchange;
     enum api_shape shape;
-    struct initiate_request request; // owned
+    int transport;
 };
-
-static void call_free(struct call *call) {
-    initiate_request_clear(&call->request);
-    free(call);
-}
 
 static void refuse(struct http_exchange *exchange, const char *message) {
     metric_add(METRIC_SESSION_INVALID, 1);
@@ -85,79 +73,45 @@ static void refuse_body(struct http_exchange *exchange, const struct api_problem
     json_decref(root);
 }
 
-static void reply_retry(struct http_exchange *exchange, unsigned status, const char *message,
-                        unsigned retry_after_s) {
-    char seconds[16];
-    snprintf(seconds, sizeof seconds, "%u", retry_after_s);
-    struct http_header_field retry = {.name = "Retry-After", .value = seconds};
-    json_t *root = json_pack("{s:s}", "message", message);
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    const char *body = text ? text : "{}";
-    http_reply(exchange, status, "application/json; charset=utf-8", body, strlen(body), &retry,
-               retry_after_s ? 1 : 0);
-    free(text);
-    json_decref(root);
-}
-
-// A 503 says when to come again.
-static void call_fail(struct call *call, unsigned status, const char *message) {
-    metric_add(METRIC_SESSION_FAILED, 1);
-    call->api->events.on_release(call->request.campaign_id, call->api->events.arg);
-    reply_retry(call->exchange, status, message, status == 503 ? BUSY_RETRY_S : 0);
-    call_free(call);
-}
-
-static void call_answer(struct call *call, const char *url) {
-    const struct api_events *events = &call->api->events;
-    json_t *root =
-        json_pack("{s:s}", call->shape == API_SHAPE_REQUEST ? "webSocketUrl" : "websocketUrl", url);
-    if (root && call->request.transport == API_TRANSPORT_WEBRTC) {
-        const char *servers = events->ice_servers_json(events->arg);
-        json_t *list = servers ? json_loads(servers, 0, NULL) : NULL;
-        json_object_set_new(root, "iceServers", list ? list : json_array());
-    }
-    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-    json_decref(root);
-    if (!text) {
-        call_fail(call, 500, text_failed);
-        return;
-    }
-    metric_add(METRIC_SESSION_OK, 1);
-    http_reply_json(call->exchange, 200, text);
-    free(text);
-    call_free(call);
-}
-
-static void on_initiated(const struct initiate_result *result, void *arg) {
-    struct call *call = arg;
-    switch (result->err) {
-    case 0:
-        call_answer(call, result->url);
-        break;
-    case -ENOSPC:
-        call_fail(call, 503, text_full);
-        break;
-    case -EBUSY:
-        call_fail(call, 503, text_draining);
-        break;
+static json_t *answer_body(const struct call *call, const struct desk_answer *answer) {
+    const struct api_config *config = &call->api->config;
+    const char *key = call->shape == API_SHAPE_REQUEST ? "webSocketUrl" : "websocketUrl";
+    switch (answer->status) {
+    case 200:
+        return queue_ready_json(key, answer->url, call->transport, config->ice_servers_json(config->arg));
+    case 202:
+        return json_pack("{s:s,s:s,s:I}", "status", "queued", "uniqueRequestId", answer->request_id,
+                         "queuePosition", (json_int_t)answer->position);
     default:
-        call_fail(call, 500, text_failed);
+        return json_pack("{s:s}", "message", answer->message);
     }
 }
 
-static void call_refused(struct call *call, const struct api_admission *verdict) {
-    metric_add(METRIC_SESSION_REFUSED, 1);
-    reply_retry(call->exchange, verdict->status, verdict->message ? verdict->message : "",
-                verdict->retry_after_s);
-    call_free(call);
+static void count(unsigned status) {
+    if (status == 200)
+        metric_add(METRIC_SESSION_OK, 1);
+    else if (status == 202)
+        metric_add(METRIC_SESSION_QUEUED, 1);
+    else
+        metric_add(status == 500 ? METRIC_SESSION_FAILED : METRIC_SESSION_REFUSED, 1);
 }
 
-static void on_admitted(const struct api_admission *verdict, void *arg) {
+static void on_answer(const struct desk_answer *answer, void *arg) {
     struct call *call = arg;
-    if (verdict->status != 200)
-        call_refused(call, verdict);
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%u", answer->retry_after_s);
+    const struct http_header_field retry = {.name = "Retry-After", .value = seconds};
+    json_t *root = answer_body(call, answer);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    count(text ? answer->status : 500);
+    if (text)
+        http_reply(call->exchange, answer->status, "application/json; charset=utf-8", text, strlen(text),
+                   &retry, answer->retry_after_s ? 1 : 0);
     else
-        initiate_session(call->api->initiate, &call->request, on_initiated, call);
+        http_reply_message(call->exchange, 500, text_failed);
+    free(text);
+    free(call);
 }
 
 // The campaign of a body, or NULL and the text that refuses it.
@@ -257,23 +211,22 @@ static int fill(struct initiate_request *out, const struct asked *asked, const s
 static void call_begin(struct api *api, enum api_shape shape, const struct http_request *request,
                        const struct api_body *body) {
     struct asked asked;
-    const char *refusal = check(api->conf, shape, body, request, &asked);
+    const char *refusal = check(api->config.conf, shape, body, request, &asked);
     if (refusal) {
         refuse(request->exchange, refusal);
         return;
     }
-    struct call *call = calloc(1, sizeof *call);
-    int err = call ? fill(&call->request, &asked, body, request) : -ENOMEM;
+    struct initiate_request wanted = {.transport = body->transport};
+    struct call *call = malloc(sizeof *call);
+    int err = call ? fill(&wanted, &asked, body, request) : -ENOMEM;
     if (err) {
-        if (call)
-            call_free(call);
+        initiate_request_clear(&wanted);
+        free(call);
         fail(request->exchange);
         return;
     }
-    call->api = api;
-    call->exchange = request->exchange;
-    call->shape = shape;
-    api->events.on_admit(request, call->request.campaign_id, on_admitted, call, api->events.arg);
+    *call = (struct call){api, request->exchange, shape, body->transport};
+    desk_request(api->config.desk, &wanted, on_answer, call);
 }
 
 static void on_request(struct api *api, enum api_shape shape, const struct http_request *request) {
@@ -298,20 +251,17 @@ static void on_websession_initiate(const struct http_request *request, void *arg
     on_request(arg, API_SHAPE_INITIATE, request);
 }
 
-int api_new(struct api **out, const struct conf *conf, struct initiate *initiate,
-            const struct api_events *events) {
-    struct api *api = calloc(1, sizeof *api);
+int api_new(struct api **out, const struct api_config *config) {
+    struct api *api = malloc(sizeof *api);
     if (!api)
         return -ENOMEM;
-    api->conf = conf;
-    api->initiate = initiate;
-    api->events = *events;
+    api->config = *config;
     *out = api;
     return 0;
 }
 
 void api_set_conf(struct api *api, const struct conf *conf) {
-    api->conf = conf;
+    api->config.conf = conf;
 }
 
 void api_free(struct api *api) {

@@ -2,6 +2,7 @@
 #include "middleware/platform.h"
 
 #include "gateway/core/log.h"
+#include "gateway/core/metrics.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -16,7 +17,8 @@ enum { TRANSPORT_WEBSOCKET = 0, FALLBACK_QUALITY = 1 };
 struct query {
     void (*on_done)(int err, const struct platform_session *session, void *arg);
     void *arg;
-    char *token; // to keep it out of the log even when the platform repeats it
+    uint64_t sent_ns; // CLOCK_MONOTONIC
+    char *token;      // to keep it out of the log even when the platform repeats it
 };
 
 struct platform_format platform_format_of(enum conf_encoding encoding, uint32_t rate_hz) {
@@ -158,6 +160,8 @@ static void on_response(const struct httpc_response *response, void *arg) {
     struct query *query = arg;
     struct platform_session session;
     struct err_text why = {.text = ""};
+    metric_add(METRIC_PLATFORM_REQUESTS, 1);
+    metric_add(METRIC_PLATFORM_MS, (int64_t)((uv_hrtime() - query->sent_ns) / 1000000));
     int err = take_response(response, &session, &why);
     if (err) {
         bool repeats_token = *query->token && strstr(why.text, query->token);
@@ -204,6 +208,7 @@ int platform_initiate(struct httpc *client, const struct platform_request *reque
         return -ENOMEM;
     query->on_done = on_done;
     query->arg = arg;
+    query->sent_ns = uv_hrtime();
     query->token = strdup(request->token);
     int err = query->token ? query_send(client, request, query) : -ENOMEM;
     if (err) {

@@ -150,6 +150,7 @@ struct conf {
     } sip;
     struct {
         int64_t max_length;
+        int64_t web_socket_lease_seconds; // of a session whose socket is the platform's own
     } queue;
     struct {
         int64_t max_connections, max_connections_per_address;

@@ -175,7 +175,10 @@ const struct conf_key conf_keys[] = {
      .help = "X- headers of the INVITE handed to the platform"},
 
     {"Queue", CONF_SECTION, .help = "Waiting sessions"},
-    {"Queue.MaxLength", CONF_INT, 0, AT(queue.max_length), "1000", .max = A_MILLION, .help = "Sessions"},
+    {"Queue.MaxLength", CONF_INT, 0, AT(queue.max_length), "1000", .max = A_MILLION,
+     .help = "Sessions that may wait, 0 = nobody waits"},
+    {"Queue.WebSocketLeaseSeconds", CONF_INT, 0, AT(queue.web_socket_lease_seconds), "7200", .min = 60,
+     .max = 86400, .help = "How long a transportType 0 session counts when no webhook ends it"},
 
     {"Hub", CONF_SECTION, .help = "The SignalR hub, where sessions wait"},
     {"Hub.MaxConnections", CONF_INT, CONF_RESTART, AT(hub.max_connections), "8192", .min = 1,
