@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sip/listen.h"
 
+#include "sip/tls_mend.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
@@ -130,13 +132,15 @@ static int bind_one(nta_agent_t *agent, const char *address, const struct conf *
         return code;
     bool tls = strncmp(url, "sips:", 5) == 0;
     unsigned verify = *conf->sip.tls_ca_file ? TPTLS_VERIFY_IN : TPTLS_VERIFY_NONE;
+    tls_mend_begin();
     errno = 0;
-    if (nta_agent_add_tport(agent, URL_STRING_MAKE(url), TPTAG_IDENT(address), TPTAG_SERVER(1),
-                            TPTAG_UDP_RMEM(UDP_RECEIVE_BYTES), TPTAG_IDLE(IDLE_CONNECTION_MS),
-                            TPTAG_TIMEOUT(PARTIAL_MESSAGE_MS), TAG_IF(tls, TPTAG_CERTIFICATE(tls_folder)),
-                            TAG_IF(tls, TPTAG_TLS_VERIFY_POLICY(verify)), TAG_END()) == 0)
-        return 0;
-    return errno ? -errno : -EIO;
+    int added = nta_agent_add_tport(
+        agent, URL_STRING_MAKE(url), TPTAG_IDENT(address), TPTAG_SERVER(1), TPTAG_UDP_RMEM(UDP_RECEIVE_BYTES),
+        TPTAG_IDLE(IDLE_CONNECTION_MS), TPTAG_TIMEOUT(PARTIAL_MESSAGE_MS),
+        TAG_IF(tls, TPTAG_CERTIFICATE(tls_folder)), TAG_IF(tls, TPTAG_TLS_VERIFY_POLICY(verify)), TAG_END());
+    code = added == 0 ? 0 : errno ? -errno : -EIO;
+    tls_mend_end();
+    return code;
 }
 
 // "udp:192.0.2.1:5070" for an interface's address, "udp" and the port as in `wildcard`. False when it is none to listen

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A scripted SIP peer for tests: it writes its messages as text and reads ours as text, over UDP, TCP or TLS. It turns
-// the tested su_root itself while it waits: one thread, no sleeps, every wait ends at a deadline. After cmocka.h.
+// the tested loop itself while it waits: one thread, no sleeps, every wait ends at a deadline. After cmocka.h.
 #ifndef IQ_TESTS_SIP_PEER_H
 #define IQ_TESTS_SIP_PEER_H
 
@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <poll.h>
-#include <sofia-sip/su_wait.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +27,8 @@ enum { PEER_MESSAGE = 70000, PEER_SEEN = 256, PEER_WAIT_MS = 10000 };
 enum peer_kind { PEER_UDP, PEER_TCP, PEER_TLS };
 
 struct peer {
-    su_root_t *root;
+    void (*turn)(void *arg); // a few milliseconds of the loop under test
+    void *turn_arg;
     enum peer_kind kind;
     int family, fd;
     SSL_CTX *ctx;
@@ -88,15 +88,16 @@ static inline void peer_start_tls(struct peer *peer) {
     SSL_set_fd(peer->ssl, peer->fd);
     uint64_t until = peer_now_ms() + PEER_WAIT_MS;
     while (SSL_connect(peer->ssl) != 1 && peer_now_ms() < until)
-        su_root_step(peer->root, 5);
+        peer->turn(peer->turn_arg);
     assert_true(SSL_is_init_finished(peer->ssl));
 }
 
-static inline void peer_open(struct peer *peer, su_root_t *root, enum peer_kind kind, int family,
-                             uint16_t gateway_port) {
+static inline void peer_open(struct peer *peer, void (*turn)(void *arg), void *turn_arg, enum peer_kind kind,
+                             int family, uint16_t gateway_port) {
     static unsigned number;
     number++;
-    *peer = (struct peer){.root = root, .kind = kind, .family = family, .gateway_port = gateway_port};
+    *peer = (struct peer){
+        .turn = turn, .turn_arg = turn_arg, .kind = kind, .family = family, .gateway_port = gateway_port};
     peer->host = family == AF_INET6 ? "[::1]" : "127.0.0.1";
     peer->uri_params = ";X-CallQueue-Id=queue-1";
     peer->contact_params = "";
@@ -239,7 +240,7 @@ static inline bool peer_next(struct peer *peer, uint64_t wait_ms) {
     do {
         if (peer_take(peer))
             return true;
-        su_root_step(peer->root, 2);
+        peer->turn(peer->turn_arg);
     } while (peer_now_ms() < until);
     return false;
 }

@@ -25,7 +25,7 @@ static void test_queue_id_is_needed(void **state) {
 static void test_direct_calls(void **state) {
     (void)state;
     struct fixture *f = fixture_new(&(struct fixture_options){.sip = ",\"AcceptDirect\":true"});
-    peer_open(&f->peer, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(&f->peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     f->peer.uri_params = ";X-Business-Id=123;X-Phone-Id=main";
     peer_send(&f->peer, "INVITE", "", PEER_SDP);
     peer_expect(&f->peer, "SIP/2.0 100");
@@ -123,7 +123,7 @@ static void test_merged_request(void **state) {
 static void test_same_call_id_of_two_trunks(void **state) {
     struct fixture *f = *state;
     struct peer other;
-    peer_open(&other, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(&other, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     memcpy(other.call_id, f->peer.call_id, sizeof other.call_id);
     uint64_t first = call_up(f, "");
     peer_send(&other, "INVITE", "", PEER_SDP);
@@ -270,7 +270,7 @@ static void test_rate_of_one_source(void **state) {
     (void)state;
     struct fixture *f = fixture_new(&(struct fixture_options){.sip = ",\"InvitesPerSecond\":2"});
     struct peer *peer = &f->peer;
-    peer_open(peer, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     unsigned limited = 0;
     for (unsigned i = 0; i < 40; i++) {
         snprintf(peer->call_id, sizeof peer->call_id, "fast-%u", i);
@@ -316,7 +316,7 @@ static void test_drain(void **state) {
     peer_expect(peer, "SIP/2.0 200");
     fixture_text(f, SIP_DTMF, "1");
     struct peer other;
-    peer_open(&other, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(&other, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     peer_send(&other, "INVITE", "", PEER_SDP);
     peer_expect(&other, "SIP/2.0 503");
     assert_string_not_equal(peer_header(&other, "Retry-After"), "");
@@ -338,7 +338,7 @@ static void test_close_hangs_up(void **state) {
     struct peer ringing;
     bool closed = false;
     call_up(f, "");
-    peer_open(&ringing, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(&ringing, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     peer_send(&ringing, "INVITE", "", PEER_SDP);
     peer_expect(&ringing, "SIP/2.0 100");
     fixture_skip(f, SIP_INVITE);
@@ -372,7 +372,7 @@ static void test_close_does_not_wait_for_ever(void **state) {
 
 static void call_over(struct fixture *f, enum peer_kind kind, int family, const char *contact_format) {
     struct peer *peer = &f->peer;
-    peer_open(peer, f->root, kind, family, f->port);
+    peer_open(peer, fixture_turn, f->root, kind, family, f->port);
     uint64_t handle = call_up(f, "");
     char contact[128];
     snprintf(contact, sizeof contact, contact_format, f->port);
@@ -424,7 +424,7 @@ static void test_connection_is_lost(void **state) {
     (void)state;
     struct fixture *f = fixture_new(&(struct fixture_options){.listen = "\"tcp:127.0.0.1:%u\""});
     struct peer *peer = &f->peer;
-    peer_open(peer, f->root, PEER_TCP, AF_INET, f->port);
+    peer_open(peer, fixture_turn, f->root, PEER_TCP, AF_INET, f->port);
     uint64_t handle = call_up(f, "");
     peer_close(peer);
     ctl_says(f, handle, SIP_BYE, 0, ""); // goes nowhere, and ends all the same

@@ -15,7 +15,7 @@
 
 static int setup(void **state) {
     struct fixture *f = fixture_new(&(struct fixture_options){.timing = {.second_us = 500}});
-    peer_open(&f->peer, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(&f->peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     *state = f;
     return 0;
 }
@@ -150,7 +150,7 @@ static void test_too_short(void **state) {
     (void)state;
     struct fixture *f = fixture_new(&(struct fixture_options){.sip = ",\"SessionExpiresSeconds\":600"});
     struct peer *peer = &f->peer;
-    peer_open(peer, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     peer_send(peer, "INVITE", "Supported: timer\r\nSession-Expires: 60\r\n", PEER_SDP);
     peer_expect(peer, "SIP/2.0 422");
     assert_string_equal(peer_header(peer, "Min-SE"), "90");

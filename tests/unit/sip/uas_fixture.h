@@ -35,6 +35,10 @@ static inline int fixture_post(struct mail mail, void *arg) {
     return 0;
 }
 
+static inline void fixture_turn(void *root) {
+    su_root_step(root, 2);
+}
+
 static inline uint16_t free_port(void) {
     struct sockaddr_in any = {.sin_family = AF_INET};
     socklen_t len = sizeof any;
@@ -194,7 +198,7 @@ static inline uint64_t call_up(struct fixture *f, const char *headers) {
 
 static inline int fixture_setup(void **state) {
     struct fixture *f = fixture_new(&(struct fixture_options){0});
-    peer_open(&f->peer, f->root, PEER_UDP, AF_INET, f->port);
+    peer_open(&f->peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
     *state = f;
     return 0;
 }
