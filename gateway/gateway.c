@@ -263,7 +263,7 @@ static int start_media(struct gateway *gateway, struct err_text *err) {
     int rc = cert_new(&gateway->cert);
     if (rc)
         return err_set(err, rc, "the DTLS certificate cannot be made (%s)", err_name(rc));
-    rc = wsc_tls_new(&gateway->tls, conf->agent.ca_file);
+    rc = wsc_tls_new(&gateway->tls, conf->agent.ca_file, "http/1.1");
     if (rc)
         return err_set(err, rc, "Agent.CaFile: \"%s\" cannot be used (%s): name a PEM file of certificates",
                        conf->agent.ca_file, err_name(rc));

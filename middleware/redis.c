@@ -111,7 +111,12 @@ int redis_new(struct redis **out, uv_loop_t *loop, const char *connection_string
     int rc = redis_string_parse(connection_string, &redis->target, NULL, NULL, err);
     if (rc)
         goto out;
-    rc = redis->target.tls ? wsc_tls_new(&redis->tls, "") : 0;
+    rc = redis->target.tls ? wsc_tls_new(&redis->tls, redis->target.tls_ca_file, NULL) : 0;
+    if (rc == -EINVAL) {
+        err_set(err, rc, "sslCaFile: \"%.100s\" cannot be used: name a PEM file of certificates",
+                redis->target.tls_ca_file);
+        goto out;
+    }
     if (!rc)
         rc = redis_start(redis, loop);
     if (rc) {

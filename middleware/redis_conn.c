@@ -278,6 +278,17 @@ int redis_conn_command(struct redis_conn *conn, const struct redis_arg *args, si
     return err;
 }
 
+int redis_conn_log_in(struct redis_conn *conn, const struct redis_string *target, redis_fn *fn, void *arg) {
+    struct redis_arg args[3] = {redis_str("AUTH")};
+    size_t count = 1;
+    if (!*target->password)
+        return 0;
+    if (*target->user)
+        args[count++] = redis_str(target->user);
+    args[count++] = redis_str(target->password);
+    return redis_conn_command(conn, args, count, fn, arg);
+}
+
 bool redis_conn_is_open(const struct redis_conn *conn) {
     return conn->state == CONN_OPEN;
 }
@@ -353,6 +364,13 @@ static void on_stream_fail(bool eof, const char *reason, void *arg) {
     redis_conn_fail(conn, closed ? "the server closed the connection" : reason);
 }
 
+void redis_conn_url(struct wsc_url *out, const struct redis_host *host, bool tls) {
+    out->secure = tls;
+    out->bracketed = strchr(host->name, ':') != NULL;
+    snprintf(out->host, sizeof out->host, "%s", host->name);
+    snprintf(out->port, sizeof out->port, "%u", host->port);
+}
+
 int redis_conn_open(struct redis_conn **out, const struct redis_conn_config *config,
                     const struct redis_conn_events *events) {
     struct redis_conn *conn = calloc(1, sizeof *conn);
@@ -364,6 +382,7 @@ int redis_conn_open(struct redis_conn **out, const struct redis_conn_config *con
         .loop = config->loop,
         .tls = config->tls,
         .url = config->url,
+        .tls_host = config->tls_host,
         .path = config->path,
         .connect_timeout_ms = config->connect_timeout_ms,
         .queue_bytes = STREAM_QUEUE_BYTES,

@@ -4,6 +4,7 @@
 #ifndef IQ_MIDDLEWARE_REDIS_CONN_H
 #define IQ_MIDDLEWARE_REDIS_CONN_H
 
+#include "gateway/core/redis_string.h"
 #include "middleware/redis.h"
 #include "signaling/wsc_stream.h"
 
@@ -30,15 +31,19 @@ struct redis_conn_config {
     uv_loop_t *loop;
     const struct wsc_tls *tls; // borrowed, outlives the connection; for url->secure
     const struct wsc_url *url; // borrowed likewise
+    const char *tls_host;      // as in wsc_stream_config
     const char *path;          // a unix socket in place of `url`; borrowed likewise
     uint32_t connect_timeout_ms, command_timeout_ms, keep_alive_ms; // keep_alive_ms 0: never
 };
 
+void redis_conn_url(struct wsc_url *out, const struct redis_host *host, bool tls);
 int redis_conn_open(struct redis_conn **out, const struct redis_conn_config *config,
                     const struct redis_conn_events *events);
 // As redis_command.
 int redis_conn_command(struct redis_conn *conn, const struct redis_arg *args, size_t count, redis_fn *fn,
                        void *arg);
+// AUTH with target's user and password; nothing without a password.
+int redis_conn_log_in(struct redis_conn *conn, const struct redis_string *target, redis_fn *fn, void *arg);
 bool redis_conn_is_open(const struct redis_conn *conn); // commands are taken
 // The owner gives it up: every command gets its callback and on_fail is called, inside.
 void redis_conn_fail(struct redis_conn *conn, const char *why);

@@ -13,8 +13,9 @@
 struct wsc;
 struct wsc_tls; // trust anchors for wss, shared read-only by all workers
 
-// System trust store, plus `ca_file` unless NULL or empty. -EINVAL when the file holds no certificate.
-int wsc_tls_new(struct wsc_tls **out, const char *ca_file);
+// System trust store, plus `ca_file` unless NULL or empty. `alpn` is the protocol offered (RFC 7301), "http/1.1"
+// for a WebSocket, NULL for none. -EINVAL when the file holds no certificate.
+int wsc_tls_new(struct wsc_tls **out, const char *ca_file, const char *alpn);
 void wsc_tls_free(struct wsc_tls *tls);
 
 struct wsc_header {

@@ -326,7 +326,8 @@ static void connected(struct wsc_stream *stream) {
         return;
     }
     stream->state = STREAM_SECURING;
-    err = wsc_session_new(&stream->session, stream->config.tls, stream->config.url, wire_put, stream);
+    const char *peer = stream->config.tls_host ? stream->config.tls_host : stream->config.url->host;
+    err = wsc_session_new(&stream->session, stream->config.tls, peer, wire_put, stream);
     if (err)
         stream_fail(stream, false, "TLS cannot be set up");
     else if (wsc_session_handshake(stream->session) < 0)

@@ -25,9 +25,10 @@ struct wsc_stream_events {
 
 struct wsc_stream_config {
     uv_loop_t *loop;
-    const struct wsc_tls *tls;   // borrowed, outlives the stream
-    const struct wsc_url *url;   // borrowed, outlives the stream
-    const char *path;            // a unix socket in place of `url`, at most 107 bytes; borrowed likewise
+    const struct wsc_tls *tls; // borrowed, outlives the stream
+    const struct wsc_url *url; // borrowed, outlives the stream
+    const char *tls_host;      // whom the certificate must name in place of url->host; borrowed, may be NULL
+    const char *path;          // a unix socket in place of `url`, at most 107 bytes; borrowed likewise
     uint32_t connect_timeout_ms; // shared out among the addresses; the owner keeps the overall deadline
     size_t queue_bytes;
 };

@@ -68,21 +68,30 @@ static BIO_METHOD *wire_new(void) {
     return wire;
 }
 
-static int ctx_set_up(SSL_CTX *ctx, const char *ca_file) {
-    static const unsigned char http11[] = "\x08http/1.1";
+// The list of protocols of RFC 7301, with this one in it.
+static int ctx_set_alpn(SSL_CTX *ctx, const char *alpn) {
+    unsigned char list[64];
+    size_t len = strlen(alpn);
+    if (len >= sizeof list)
+        return -EINVAL;
+    list[0] = (unsigned char)len;
+    memcpy(list + 1, alpn, len);
+    return SSL_CTX_set_alpn_protos(ctx, list, (unsigned)len + 1) ? -ENOMEM : 0;
+}
+
+static int ctx_set_up(SSL_CTX *ctx, const char *ca_file, const char *alpn) {
     if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) || !SSL_CTX_set_default_verify_paths(ctx))
         return -EIO;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_max_send_fragment(ctx, WSC_TLS_FRAGMENT);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_alpn_protos(ctx, http11, sizeof http11 - 1);
     if (ca_file && *ca_file && !SSL_CTX_load_verify_locations(ctx, ca_file, NULL))
         return -EINVAL;
-    return 0;
+    return alpn ? ctx_set_alpn(ctx, alpn) : 0;
 }
 
-int wsc_tls_new(struct wsc_tls **out, const char *ca_file) {
+int wsc_tls_new(struct wsc_tls **out, const char *ca_file, const char *alpn) {
     struct wsc_tls *tls = calloc(1, sizeof *tls);
     if (!tls)
         return -ENOMEM;
@@ -91,7 +100,7 @@ int wsc_tls_new(struct wsc_tls **out, const char *ca_file) {
     tls->ctx = SSL_CTX_new(TLS_client_method());
     if (!tls->wire || !tls->ctx)
         goto out;
-    err = ctx_set_up(tls->ctx, ca_file);
+    err = ctx_set_up(tls->ctx, ca_file, alpn);
     if (err)
         goto out;
     *out = tls;
@@ -112,14 +121,14 @@ void wsc_tls_free(struct wsc_tls *tls) {
 }
 
 // The identity the certificate must prove (RFC 6125); SNI is for names only (RFC 6066 section 3).
-static bool expect_peer(SSL *ssl, const struct wsc_url *url) {
-    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), url->host))
+static bool expect_peer(SSL *ssl, const char *name) {
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name))
         return true;
     ERR_clear_error();
-    return !url->bracketed && SSL_set1_host(ssl, url->host) && SSL_set_tlsext_host_name(ssl, url->host);
+    return !strchr(name, ':') && SSL_set1_host(ssl, name) && SSL_set_tlsext_host_name(ssl, name);
 }
 
-int wsc_session_new(struct wsc_session **out, const struct wsc_tls *tls, const struct wsc_url *url,
+int wsc_session_new(struct wsc_session **out, const struct wsc_tls *tls, const char *peer,
                     int (*put)(const uint8_t *data, size_t len, void *arg), void *arg) {
     struct wsc_session *session = calloc(1, sizeof *session);
     if (!session)
@@ -133,7 +142,7 @@ int wsc_session_new(struct wsc_session **out, const struct wsc_tls *tls, const s
     BIO_set_data(bio, session);
     SSL_set_bio(session->ssl, bio, bio);
     SSL_set_connect_state(session->ssl);
-    if (!expect_peer(session->ssl, url))
+    if (!expect_peer(session->ssl, peer))
         goto out;
     *out = session;
     return 0;

@@ -15,8 +15,9 @@ enum {
 
 struct wsc_session;
 
-// `put` takes all of the bytes or fails the session.
-int wsc_session_new(struct wsc_session **out, const struct wsc_tls *tls, const struct wsc_url *url,
+// `peer` is the host name or address that the certificate must prove. `put` takes all of the bytes or fails the
+// session.
+int wsc_session_new(struct wsc_session **out, const struct wsc_tls *tls, const char *peer,
                     int (*put)(const uint8_t *data, size_t len, void *arg), void *arg);
 void wsc_session_free(struct wsc_session *session); // NULL is fine
 

@@ -37,11 +37,13 @@ struct redis_string {
     char user[REDIS_NAME_MAX + 1];
     char password[REDIS_SECRET_MAX + 1]; // secret
     char client_name[REDIS_NAME_MAX + 1];
-    char tls_host[REDIS_HOST_MAX + 1]; // sslHost: what the certificate must name instead of the host
+    char tls_host[REDIS_HOST_MAX + 1];    // sslHost: what the certificate must name instead of the host
+    char tls_ca_file[REDIS_NAME_MAX + 1]; // sslCaFile, which is ours: trust anchors beside the system's
     bool tls;
     uint32_t database;
     uint32_t connect_timeout_ms; // 5000
     uint32_t command_timeout_ms; // syncTimeout or asyncTimeout, the last of them; 5000
+    uint32_t check_s;            // configCheckSeconds: Sentinels are asked again after so long; 10
     uint32_t keep_alive_s;       // a PING after so long without a command, 0 = never; 15
 };
 

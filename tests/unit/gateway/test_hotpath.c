@@ -187,7 +187,7 @@ static SSL_CTX *make_tls(struct wsc_tls **trust) {
     FILE *file = fdopen(mkstemp(path), "w");
     PEM_write_X509(file, cert);
     fclose(file);
-    assert_int_equal(wsc_tls_new(trust, path), 0);
+    assert_int_equal(wsc_tls_new(trust, path, "http/1.1"), 0);
     unlink(path);
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);

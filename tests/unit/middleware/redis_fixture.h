@@ -100,6 +100,22 @@ static inline uint16_t redis_free_port(void) {
     return ntohs(address.sin_port);
 }
 
+// Runs a program to its end, quietly.
+static inline void redis_run_program(const char *const *args) {
+    int status = -1;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, 1);
+        dup2(null, 2);
+        execvp(args[0], (char *const *)(uintptr_t)args);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 // ---- waiting
 
 static inline void redis_fixture_tick(uv_timer_t *timer) {
@@ -127,6 +143,17 @@ static inline bool redis_is_true(void *flag) {
 
 static inline bool redis_is_up(void *redis) {
     return redis_up(redis);
+}
+
+// The reason it is down, as what `redis_until` waits for.
+struct redis_down_for {
+    struct redis *redis;
+    const char *why;
+};
+
+static inline bool redis_is_down_for(void *arg) {
+    const struct redis_down_for *wanted = arg;
+    return !redis_up(wanted->redis) && strstr(redis_why_down(wanted->redis), wanted->why);
 }
 
 static inline bool redis_is_down(void *redis) {

@@ -262,7 +262,7 @@ static void talk_tls(const char *san, const char *host, bool trust, struct clien
     struct wsc_tls *tls = NULL;
     server->tls = server_tls(san, ca_path);
     server_start(server);
-    assert_int_equal(wsc_tls_new(&tls, trust ? ca_path : NULL), 0);
+    assert_int_equal(wsc_tls_new(&tls, trust ? ca_path : NULL, "http/1.1"), 0);
     snprintf(url, sizeof url, "wss://%s:%u/", host, server->port);
     client_run(client, url, tls, 0);
     wsc_tls_free(tls);
@@ -309,7 +309,7 @@ static void test_tls_refused(void **state) {
         server_stop(&server);
     }
     struct wsc_tls *tls = NULL;
-    assert_int_equal(wsc_tls_new(&tls, "/nonexistent/ca.pem"), -EINVAL);
+    assert_int_equal(wsc_tls_new(&tls, "/nonexistent/ca.pem", NULL), -EINVAL);
     assert_null(tls);
 }
 
