@@ -49,11 +49,9 @@ struct redis_conn {
     uint64_t out_total, sent_total; // ever put into `out`; ever given to the stream
 };
 
-static void conn_finish(struct redis_conn *conn) {
-    if (conn->handles)
-        return;
-    conn->events.on_closed(conn->events.arg);
-    redisReaderFree(conn->reader);
+static void conn_free(struct redis_conn *conn) {
+    if (conn->reader)
+        redisReaderFree(conn->reader);
     free(conn->waiting);
     free(conn->out);
     free(conn);
@@ -61,8 +59,10 @@ static void conn_finish(struct redis_conn *conn) {
 
 static void on_stream_closed(void *arg) {
     struct redis_conn *conn = arg;
-    conn->handles--;
-    conn_finish(conn);
+    if (--conn->handles)
+        return;
+    conn->events.on_closed(conn->events.arg);
+    conn_free(conn);
 }
 
 static void on_handle_closed(uv_handle_t *handle) {
@@ -82,7 +82,7 @@ static struct waiting waiting_pop(struct redis_conn *conn) {
 static int waiting_grow(struct redis_conn *conn) {
     if (conn->waiting_count < conn->waiting_cap)
         return 0;
-    size_t cap = conn->waiting_cap ? conn->waiting_cap * 2 : WAITING_MIN;
+    size_t cap = conn->waiting_cap * 2;
     struct waiting *ring = calloc(cap, sizeof *ring);
     if (!ring)
         return -ENOMEM;
@@ -395,12 +395,14 @@ int redis_conn_open(struct redis_conn **out, const struct redis_conn_config *con
         .on_closed = on_stream_closed,
         .arg = conn,
     };
+    int err = -ENOMEM;
+    conn->waiting_cap = WAITING_MIN;
+    conn->waiting = calloc(conn->waiting_cap, sizeof *conn->waiting);
     conn->reader = redisReaderCreate();
-    int err = conn->reader ? wsc_stream_open(&conn->stream, &stream_config, &stream_events) : -ENOMEM;
+    if (conn->waiting && conn->reader)
+        err = wsc_stream_open(&conn->stream, &stream_config, &stream_events);
     if (err) {
-        if (conn->reader)
-            redisReaderFree(conn->reader);
-        free(conn);
+        conn_free(conn);
         return err;
     }
     uv_timer_init(config->loop, &conn->timer); // neither can fail
