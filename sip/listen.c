@@ -4,25 +4,18 @@
 #include "sip/tls_mend.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <sofia-sip/nta.h>
 #include <sofia-sip/tport_tag.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
-    MAX_PEM_BYTES = 1 << 20,
     UDP_RECEIVE_BYTES = 4 << 20,
     IDLE_CONNECTION_MS = 180000,
     PARTIAL_MESSAGE_MS = 30000,
 };
-
-static const char *const folder_files[] = {"agent.pem", "cafile.pem"};
 
 int listen_url(const char *text, char *url, size_t url_size) {
     const char *address = strchr(text, ':');
@@ -40,88 +33,6 @@ bool listen_has_tls(const struct conf_strings *list) {
             return true;
     }
     return false;
-}
-
-static void path_of(char *path, size_t size, const char *folder, const char *file) {
-    snprintf(path, size, "%s/%s", folder, file);
-}
-
-static int append(FILE *to, const char *from_path) {
-    FILE *from = fopen(from_path, "re");
-    if (!from)
-        return -errno;
-    char bytes[4096];
-    size_t n, total = 0;
-    int err = 0;
-    while (!err && (n = fread(bytes, 1, sizeof bytes, from)) > 0) {
-        total += n;
-        if (fwrite(bytes, 1, n, to) != n)
-            err = -EIO;
-        else if (total > MAX_PEM_BYTES)
-            err = -EFBIG;
-    }
-    if (!err && ferror(from))
-        err = -EIO;
-    if (!err && fputc('\n', to) == EOF) // a file that ends within a line
-        err = -EIO;
-    explicit_bzero(bytes, sizeof bytes);
-    fclose(from);
-    return err;
-}
-
-// `second` may be "".
-static int join(const char *folder, const char *file, const char *first, const char *second) {
-    char path[256];
-    path_of(path, sizeof path, folder, file);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    FILE *to = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!to) {
-        int err = -errno;
-        if (fd >= 0)
-            close(fd);
-        return err;
-    }
-    int err = append(to, first);
-    if (!err && *second)
-        err = append(to, second);
-    if (fclose(to) != 0 && !err)
-        err = -EIO;
-    return err;
-}
-
-int listen_tls_folder_new(char **out, const struct conf *conf, struct err_text *err) {
-    const char *tmp = getenv("TMPDIR");
-    char folder[128];
-    int n = snprintf(folder, sizeof folder, "%s/iqra-tls-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (n < 0 || (size_t)n >= sizeof folder || !mkdtemp(folder))
-        return err_set(err, errno ? -errno : -ENAMETOOLONG,
-                       "Sip.TlsCertificate: no folder can be made in TMPDIR (%s); set it to one that can be "
-                       "written to",
-                       strerror(errno));
-    char *made = strdup(folder);
-    const char *authorities = *conf->sip.tls_ca_file ? conf->sip.tls_ca_file : conf->sip.tls_certificate;
-    int code = made ? join(folder, "agent.pem", conf->sip.tls_key, conf->sip.tls_certificate) : -ENOMEM;
-    if (!code)
-        code = join(folder, "cafile.pem", authorities, "");
-    if (code) {
-        listen_tls_folder_free(made);
-        return err_set(err, code, "Sip.TlsCertificate, TlsKey or TlsCaFile cannot be read (%s)",
-                       strerror(-code));
-    }
-    *out = made;
-    return 0;
-}
-
-void listen_tls_folder_free(char *folder) {
-    char path[256];
-    if (!folder)
-        return;
-    for (size_t i = 0; i < sizeof folder_files / sizeof folder_files[0]; i++) {
-        path_of(path, sizeof path, folder, folder_files[i]);
-        unlink(path);
-    }
-    rmdir(folder);
-    free(folder);
 }
 
 static int bind_one(nta_agent_t *agent, const char *address, const struct conf *conf,
@@ -202,8 +113,7 @@ int listen_bind(nta_agent_t *agent, const char *key, const char *address, const 
                      : bind_one(agent, address, conf, tls_folder);
     if (!code)
         return 0;
-    return err_set(err, code, "%s: cannot listen on %.100s (%s)%s", key, address, strerror(-code),
-                   strncmp(address, "tls:", 4) == 0
-                       ? "; see that Sip.TlsCertificate and Sip.TlsKey are PEM and belong together"
-                       : "; is it in use, or no address of this machine?");
+    return err_set(err, code,
+                   "%s: cannot listen on %.100s (%s); is it in use, or no address of this machine?", key,
+                   address, strerror(-code));
 }

@@ -17,8 +17,8 @@ int listen_url(const char *text, char *url, size_t url_size);
 bool listen_has_tls(const struct conf_strings *list);
 
 // sofia reads a certificate, its key and the authorities from a folder, where they have names of their own. Made
-// of Sip.TlsCertificate, TlsKey and TlsCaFile for as long as addresses are bound, for this user only. `err`
-// names the key.
+// of Sip.TlsCertificate, TlsKey and TlsCaFile, which are checked, for as long as addresses are bound, for this
+// user only. `err` names the key.
 int listen_tls_folder_new(char **out, const struct conf *conf, struct err_text *err);
 void listen_tls_folder_free(char *folder); // removes it; may be NULL
 

@@ -7,6 +7,7 @@
 #include "gateway/core/conf.h"
 #include "gateway/core/err.h"
 #include "gateway/core/ticker.h"
+#include "sip/listen.h"
 #include "sip/proxy.h"
 
 #include <arpa/inet.h>
@@ -137,12 +138,20 @@ static inline void fixture_start(struct fixture *f, const char *listen, const ch
              f->port, listen, sip, FIXTURE_BUSINESSES);
     f->conf = fixture_conf(json);
     su_init();
-    su_log_set_level(NULL, 0);
+    su_log_set_level(NULL, getenv("SHOW") ? 9 : 0);
     f->root = su_root_create(f);
     su_root_threading(f->root, 0);
-    struct proxy_config config = {
-        .root = f->root, .conf = f->conf, .post = fixture_post, .post_arg = f, .limits = limits};
+    char *folder = NULL;
+    if (listen_has_tls(&f->conf->sip.proxy_listen))
+        assert_int_equal(listen_tls_folder_new(&folder, f->conf, &err), 0);
+    struct proxy_config config = {.root = f->root,
+                                  .conf = f->conf,
+                                  .tls_folder = folder,
+                                  .post = fixture_post,
+                                  .post_arg = f,
+                                  .limits = limits};
     int code = proxy_new(&f->proxy, &config, &err);
+    listen_tls_folder_free(folder);
     if (code)
         print_error("%s\n", err.text);
     assert_int_equal(code, 0);
