@@ -23,10 +23,7 @@ static const char intro[] =
     "each.\n"
     "- *reload*: taken up on SIGHUP, for calls that begin afterwards. *restart*: needs one; a reload names "
     "it in the log.\n"
-    "- `MULAW` and `ALAW` need `Agent.SampleRate` 8000, `G722` needs 16000.\n"
-    "- What a later part of the program uses (`Queue`, limits in `Security`, `IpApi`) is read and checked "
-    "already, so\n"
-    "  that a file written for it is accepted.\n";
+    "- `MULAW` and `ALAW` need `Agent.SampleRate` 8000, `G722` needs 16000.\n";
 
 static const char table_head[] = "| key | default | values | change | meaning |\n|---|---|---|---|---|\n";
 
