@@ -91,6 +91,12 @@ static const char *why_closed(void *arg) {
     return fds_left(FDS_PER_CALL) ? NULL : "The gateway is at capacity. Please try again.";
 }
 
+static void on_redis_up(void *arg) {
+    struct gateway *gateway = arg;
+    if (gateway->front && gateway->phase != GATEWAY_CLOSING)
+        desk_redis_up(front_desk(gateway->front));
+}
+
 static void on_session_over(const char *session_id, void *arg) {
     struct gateway *gateway = arg;
     desk_session_over(front_desk(gateway->front), session_id);
@@ -276,7 +282,7 @@ static int start_media(struct gateway *gateway, struct err_text *err) {
 }
 
 static int start_store(struct gateway *gateway, struct err_text *err) {
-    const struct redis_events events = {.arg = gateway};
+    const struct redis_events events = {.on_up = on_redis_up, .arg = gateway};
     return store_start(&gateway->store, gateway->loop, gateway->conf, &events, err);
 }
 

@@ -124,12 +124,19 @@ static bool may_serve(void *arg) {
     return !desk->events.why_closed(desk->events.arg);
 }
 
+void desk_redis_up(struct desk *desk) {
+    // It may have come back without the figures, and without the sessions.
+    slots_usage(desk->slots, usage_latest(desk->usage));
+    slots_renew(desk->slots);
+    waiters_stir(desk->waiters);
+    queue_runner_wake(desk->runner);
+}
+
+// Hints may have been missed.
 static void on_subscribed(void *arg) {
     struct desk *desk = arg;
-    queue_runner_wake(desk->runner);
     waiters_stir(desk->waiters);
-    // Redis may have come back without them.
-    slots_usage(desk->slots, usage_latest(desk->usage));
+    queue_runner_wake(desk->runner);
 }
 
 static void on_move(const char *message, size_t len, void *arg) {

@@ -40,6 +40,9 @@ void desk_set_conf(struct desk *desk, const struct conf *conf);
 void desk_close(struct desk *desk, void (*on_closed)(void *arg), void *arg);
 void desk_free(struct desk *desk); // after desk_close, and httpc and redis have called back everything
 
+// Redis takes commands, the first time and after each outage.
+void desk_redis_up(struct desk *desk);
+
 // What it is told by its neighbours, and the hub it speaks through (borrowed; NULL = none, until desk_set_hub).
 void desk_hub_events(struct desk *desk, struct hub_events *out);
 void desk_webhook_events(struct desk *desk, struct webhook_events *out);

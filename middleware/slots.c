@@ -112,10 +112,12 @@ static int renewal_send(struct slots *slots, const struct renewal *renewal, redi
     return script_run(slots->redis, SCRIPT_hold, renewal->args, renewal->count, fn, arg);
 }
 
-static void renew_all(struct slots *slots) {
+void slots_renew(struct slots *slots) {
     struct renewal renewal;
     const char *session_id;
     json_t *kept;
+    if (!redis_up(slots->redis))
+        return;
     renewal_begin(slots, true, &renewal);
     json_object_foreach(slots->kept, session_id, kept) {
         struct redis_arg *args = renewal.args + renewal.count;
@@ -134,9 +136,7 @@ static void renew_all(struct slots *slots) {
 }
 
 static void on_renew(uv_timer_t *timer) {
-    struct slots *slots = timer->data;
-    if (redis_up(slots->redis))
-        renew_all(slots);
+    slots_renew(timer->data);
 }
 
 static void on_held(int err, const struct redis_reply *reply, void *arg) {

@@ -39,6 +39,7 @@ int64_t slots_rate_ms(const struct slots *slots, bool here);
 // Renews the slot of a session that lives here from now on. The first renewal binds it; until then it is the
 // script that took it which keeps it (30 s), or slots_hold. Another session of that id is forgotten.
 int slots_keep(struct slots *slots, const struct slots_session *session);
+void slots_renew(struct slots *slots); // all of them at once, as it does every SLOTS_RENEW_MS
 // Binds slot and session in Redis at once. `done` once, from the loop, with an errno of redis_fn or -EPROTO.
 // Returns an errno when it is not called. A slot that is kept is bound by its next renewal at the latest.
 int slots_hold(struct slots *slots, const struct slots_session *session, void (*done)(int err, void *arg),

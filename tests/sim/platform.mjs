@@ -17,10 +17,41 @@ function refusal(request, body, token) {
 }
 
 // shape: 'cloud' | 'open'.  fault: undefined | 'stall' | 'garbage' | 'status500' | 'refuse'
-export async function startPlatform({ host = '127.0.0.1', token = 'platform-secret', agentUrl, shape = 'cloud' } = {}) {
+// plan: undefined (no user/billing/*, as the self-hosted one) or { max, others, enforce }: how many calls it allows, how
+// many of somebody else's run, and whether it refuses beyond that.
+// refuseWith: a code that every session is refused with.  latencyMs: before each answer.
+export async function startPlatform({ host = '127.0.0.1', token = 'platform-secret', agentUrl, shape = 'cloud', plan, latencyMs = 0 } = {}) {
   const requests = [];
-  const platform = { requests, shape, fault: undefined, agentUrl, usage: undefined, polls: 0 };
+  const live = new Map(); // session id -> what was asked for
+  const platform = { requests, live, shape, fault: undefined, agentUrl, plan, latencyMs, refuseWith: undefined, peak: 0, polls: 0 };
   let sessions = 0;
+
+  const running = () => live.size + (platform.plan?.others ?? 0);
+  const billing = (url) => {
+    platform.polls++;
+    if (url.endsWith('/usage')) return { currentUsage: { Call_Concurrency: running() } };
+    return { Call_Concurrency: platform.plan.max };
+  };
+  const answer = (match, request, body) => {
+    requests.push({ businessId: match[1], headers: request.headers, body });
+    const full = platform.plan?.enforce && running() >= platform.plan.max;
+    const refused =
+      (platform.fault === 'refuse' && [200, 'CONFIG_REGION_ID_NOT_FOUND']) ||
+      (platform.refuseWith && [200, platform.refuseWith]) ||
+      refusal(request, body, token) ||
+      (full && [200, 'CONCURRENCY_LIMIT_REACHED']);
+    if (refused) return [refused[0], { success: false, message: 'refused', code: refused[1], data: null }];
+    const id = `ses_sim_${process.pid}_${++sessions}`;
+    live.set(id, body);
+    platform.peak = Math.max(platform.peak, running());
+    const url = typeof platform.agentUrl === 'function' ? platform.agentUrl(id) : platform.agentUrl;
+    const data =
+      platform.shape === 'cloud'
+        ? { webSessionId: `web_${sessions}`, conversationSessionId: id, sessionWebSocketURL: url }
+        : { sessionId: id, sessionWebSocketURL: url };
+    return [200, { success: true, message: '', code: '', data }];
+  };
+
   const server = http.createServer(async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -28,34 +59,21 @@ export async function startPlatform({ host = '127.0.0.1', token = 'platform-secr
       response.writeHead(status, { 'content-type': 'application/json' });
       response.end(JSON.stringify(value));
     };
-    const billing = /^\/api\/v1\/user\/billing\/(usage|featuresactivequantity)$/.exec(request.url);
-    if (billing && platform.usage) {
-      platform.polls += 1;
-      if (request.headers.authorization !== `Token ${token}`) return json(401, { success: false });
-      const { max, current } = platform.usage;
-      const data = billing[1] === 'usage' ? { currentUsage: { Call_Concurrency: current } } : { Call_Concurrency: max };
-      return json(200, { success: true, data });
-    }
+    if (platform.fault === 'stall') return undefined;
+    if (platform.latencyMs) await new Promise((resolve) => setTimeout(resolve, platform.latencyMs));
+    const isBilling = /^\/api\/v1\/user\/billing\/(usage|featuresactivequantity)$/.test(request.url);
+    if (isBilling && platform.plan) return json(200, { success: true, message: '', code: '', data: billing(request.url) });
     const match = /^\/api\/v1\/business\/([^/]+)\/websession\/initiate$/.exec(request.url);
     if (!match || request.method !== 'POST') return json(404, { success: false, message: 'no such endpoint' });
-    if (platform.fault === 'stall') return undefined;
     if (platform.fault === 'garbage') return response.end('<html>');
     if (platform.fault === 'status500') return json(500, { success: false, message: 'inner text', code: 'X' });
-    const body = JSON.parse(Buffer.concat(chunks).toString());
-    requests.push({ businessId: match[1], headers: request.headers, body });
-    const refused = platform.fault === 'refuse' ? [200, 'CONFIG_REGION_ID_NOT_FOUND'] : refusal(request, body, token);
-    if (refused) return json(refused[0], { success: false, message: 'refused', code: refused[1], data: null });
-    const id = `ses_sim_${process.pid}_${++sessions}`;
-    const url = typeof platform.agentUrl === 'function' ? platform.agentUrl(id) : platform.agentUrl;
-    const data =
-      platform.shape === 'cloud'
-        ? { webSessionId: `web_${sessions}`, conversationSessionId: id, sessionWebSocketURL: url }
-        : { sessionId: id, sessionWebSocketURL: url };
-    return json(200, { success: true, message: '', code: '', data });
+    return json(...answer(match, request, JSON.parse(Buffer.concat(chunks).toString())));
   });
   server.listen(0, host);
   await once(server, 'listening');
   platform.baseUrl = `http://${host}:${server.address().port}/api/v1/`;
+  // A conversation is over; the webhook, if it is told of one, may be told twice or never.
+  platform.end = (id) => live.delete(id);
   platform.close = async () => {
     server.closeAllConnections();
     server.close();
