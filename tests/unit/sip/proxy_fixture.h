@@ -250,7 +250,7 @@ static inline void fixture_call(struct fixture *f, struct fixture_call call) {
     const char *method = fixture_or(call.method, "INVITE");
     bool ack = strcmp(method, "ACK") == 0;
     snprintf(text, sizeof text,
-             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"
+             "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;rport;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"
              "From: %s\r\nTo: <sip:+96812345678@proxy>%s\r\nCall-ID: %s\r\nCSeq: 1 %s\r\n%sContent-Length: "
              "0\r\n\r\n",
              method, fixture_or(call.uri, "sip:+96812345678@proxy"), f->udp_port,
@@ -261,6 +261,17 @@ static inline void fixture_call(struct fixture *f, struct fixture_call call) {
 
 static inline void fixture_expect(struct fixture *f, const char *start) {
     fixture_final(f);
+    if (strncmp(f->message, start, strlen(start)) != 0)
+        fail_msg("wanted %s, this came: %s", start, f->message);
+}
+
+// Among what else comes.
+static inline void fixture_expect_answer_to(struct fixture *f, const char *call_id, const char *start) {
+    char wanted[128];
+    snprintf(wanted, sizeof wanted, "\r\nCall-ID: %s\r\n", call_id);
+    do
+        fixture_receive(f);
+    while (!strstr(f->message, wanted));
     if (strncmp(f->message, start, strlen(start)) != 0)
         fail_msg("wanted %s, this came: %s", start, f->message);
 }
