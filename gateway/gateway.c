@@ -346,7 +346,7 @@ static int start_telephony(struct gateway *gateway, struct err_text *err) {
                                             .conf = gateway->conf,
                                             .ctl = gateway->mailbox,
                                             .sessions = gateway->sessions,
-                                            .initiate = desk_initiate(front_desk(gateway->front)),
+                                            .desk = front_desk(gateway->front),
                                             .redis = store_redis(gateway->store),
                                             .capacity = gateway_capacity(gateway->conf),
                                             .builtin_agent_url = on_builtin_agent_url,

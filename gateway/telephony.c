@@ -70,7 +70,7 @@ static int start_trunks(struct telephony *telephony) {
                                          .sessions = config->sessions,
                                          .queue = telephony->queue,
                                          .nodes = telephony->nodes,
-                                         .initiate = config->initiate,
+                                         .desk = config->desk,
                                          .builtin_agent_url = config->builtin_agent_url,
                                          .arg = config->arg};
     return trunks_new(&telephony->trunks, &trunks);

@@ -15,7 +15,7 @@ struct telephony_config {
     const struct conf *conf;
     struct mailbox *ctl; // where the SIP thread's mail goes: hand it on by telephony_mail
     struct sessions *sessions;
-    struct initiate *initiate;
+    struct desk *desk;
     struct redis *redis;
     int64_t capacity;                            // calls that fit
     const char *(*builtin_agent_url)(void *arg); // for an agent URL of ""

@@ -105,10 +105,12 @@ static void call_connect(struct trunk_call *call, const struct initiate_result *
     struct call_open *open = make_open(call, result);
     int err = open ? sessions_open(call->trunks->config.sessions, open, &trunk_side, call, &call->session)
                    : -ENOMEM;
-    if (err)
-        trunk_call_reject(call, trunk_verdict_open(err), "The media node cannot take the call.");
-    else
+    if (!err) {
         trunk_call_enter(call, TRUNK_CONNECTING);
+        return;
+    }
+    desk_session_over(call->trunks->config.desk, call->id);
+    trunk_call_reject(call, trunk_verdict_open(err), "The media node cannot take the call.");
 }
 
 // ---- the platform
@@ -123,6 +125,8 @@ static void on_agent(const struct initiate_result *result, void *arg) {
         call_connect(call, result);
     } else if (call->state != TRUNK_OVER) {
         trunk_call_reject(call, trunk_verdict_agent(result->err), "The platform gave no agent.");
+    } else if (!result->err) {
+        desk_session_over(call->trunks->config.desk, call->id); // the caller has hung up meanwhile
     }
     trunk_call_maybe_free(call);
 }
@@ -138,5 +142,5 @@ void trunk_call_ask_agent(struct trunk_call *call) {
         return;
     }
     call->waiting = true;
-    initiate_agent(call->trunks->config.initiate, &call->request, on_agent, call);
+    desk_call(call->trunks->config.desk, &call->request, call->id, on_agent, call);
 }

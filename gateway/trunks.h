@@ -3,14 +3,14 @@
 // SIP thread, the call queue, the platform and the sessions. ctl thread only.
 //
 //   SIP_ROUTE  -> route_choose -> callqueue_open -> SIP_ROUTED
-//   SIP_INVITE -> room? -> [SIP_CHALLENGE -> SIP_AUTHORIZED] -> callqueue_claim -> SIP_PROGRESS -> initiate_agent
+//   SIP_INVITE -> room? -> [SIP_CHALLENGE -> SIP_AUTHORIZED] -> callqueue_claim -> SIP_PROGRESS -> desk_call
 //              -> sessions_open -> (agent connected) -> SIP_ACCEPT ... SIP_BYE | SIP_OVER
 #ifndef IQ_GATEWAY_TRUNKS_H
 #define IQ_GATEWAY_TRUNKS_H
 
 #include "gateway/sessions.h"
 #include "middleware/callqueue.h"
-#include "middleware/initiate.h"
+#include "middleware/desk.h"
 #include "middleware/nodes.h"
 #include "sip/stack.h"
 
@@ -23,7 +23,7 @@ struct trunks_config {
     struct sessions *sessions;
     struct callqueue *queue;
     struct nodes *nodes;
-    struct initiate *initiate;
+    struct desk *desk;
     const char *(*builtin_agent_url)(void *arg); // for an agent URL of ""
     void *arg;
 };

@@ -101,12 +101,8 @@ void desk_webhook_events(struct desk *desk, struct webhook_events *out) {
     *out = (struct webhook_events){.on_ended = on_webhook, .arg = desk};
 }
 
-struct initiate *desk_initiate(const struct desk *desk) {
-    return desk->initiate;
-}
-
-void desk_session_over(struct desk *desk, const char *session_id) {
-    slots_session_over(desk->slots, session_id);
+void desk_session_over(struct desk *desk, const char *key) {
+    slots_session_over(desk->slots, key);
 }
 
 static void on_usage(const struct usage *usage, void *arg) {
@@ -121,7 +117,8 @@ static void on_no_room(void *arg) {
 
 static bool may_serve(void *arg) {
     const struct desk *desk = arg;
-    return !desk->events.why_closed(desk->events.arg);
+    return (desk->config.conf->gateway.roles & CONF_ROLE_MIDDLEWARE) &&
+           !desk->events.why_closed(desk->events.arg);
 }
 
 void desk_redis_up(struct desk *desk) {

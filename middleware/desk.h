@@ -62,15 +62,15 @@ typedef void desk_fn(const struct desk_answer *answer, void *arg);
 // `request` moves to the desk. `done` exactly once, inside or later.
 void desk_request(struct desk *desk, struct initiate_request *request, desk_fn *done, void *arg);
 
-// A telephone call, which cannot wait in a queue: a slot, then the agent. `done` exactly once, inside or later,
-// as by initiate_agent, but with a session id always, and -EAGAIN also when there is no slot; -ENOTCONN and the like
-// while Redis is away. `request` is borrowed until then. What it took is given back by desk_session_over.
-void desk_call(struct desk *desk, const struct initiate_request *request, initiate_fn *done, void *arg);
+// A telephone call, which cannot wait in a queue: a slot, then the agent. `done` exactly once, inside or
+// later, as by initiate_agent, but with -EAGAIN also when there is no slot, and -ENOTCONN and the like while
+// Redis is away. `request` is borrowed until then. After 0 the slot is held until desk_session_over is told of
+// `key`, at most 127 bytes and unique.
+void desk_call(struct desk *desk, const struct initiate_request *request, const char *key, initiate_fn *done,
+               void *arg);
 
-struct initiate *desk_initiate(const struct desk *desk);
-
-// A session of this node is over, however it ended.
-void desk_session_over(struct desk *desk, const char *session_id);
+// A session of this node is over, however it ended. Unknown ones, and the second time: nothing happens.
+void desk_session_over(struct desk *desk, const char *key);
 
 // Slots, leases and queue as JSON, for the operator; once, at once or later. `err`: Redis is away.
 void desk_observe(struct desk *desk, void (*done)(int err, const char *json, void *arg), void *arg);

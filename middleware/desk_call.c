@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/core/log.h"
 #include "middleware/desk_impl.h"
-#include "signaling/auth.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 struct call {
     struct desk *desk;                      // borrowed
     const struct initiate_request *request; // borrowed
-    char id[SLOT_ID_SIZE], slot[SLOT_ID_SIZE];
+    char key[PLATFORM_ID_MAX + 1], slot[SLOT_ID_SIZE];
     initiate_fn *done;
     void *arg;
 };
@@ -21,7 +20,7 @@ static void call_done(struct call *call, const struct initiate_result *result) {
 }
 
 static void call_fail(struct call *call, int err) {
-    call_done(call, &(struct initiate_result){.err = err, .session_id = "", .url = ""});
+    call_done(call, &(struct initiate_result){.err = err, .key = "", .session_id = "", .url = ""});
 }
 
 static void on_held(int err, void *arg) {
@@ -40,11 +39,9 @@ static void on_agent(const struct initiate_result *result, void *arg) {
         call_done(call, result);
         return;
     }
-    struct initiate_result named = *result;
-    if (!*named.session_id)
-        named.session_id = call->id;
     const struct slots_session session = {.slot = call->slot,
-                                          .session_id = named.session_id,
+                                          .key = call->key,
+                                          .session_id = *result->session_id ? result->session_id : call->key,
                                           .campaign_id = call->request->campaign_id,
                                           .rate = "",
                                           .request_id = "",
@@ -54,7 +51,7 @@ static void on_agent(const struct initiate_result *result, void *arg) {
         err = slots_hold(slots, &session, on_held, NULL);
     if (err)
         on_held(err, NULL);
-    call_done(call, &named);
+    call_done(call, result);
 }
 
 static void on_admitted(int err, const struct queue_admission *admission, void *arg) {
@@ -70,13 +67,11 @@ static void on_admitted(int err, const struct queue_admission *admission, void *
 }
 
 static int call_begin(struct call *call) {
-    int err = auth_random_id("ses_", call->id, sizeof call->id);
-    if (!err)
-        err = slots_new_id(call->slot);
+    int err = slots_new_id(call->slot);
     if (err)
         return err;
     const struct queue_entry entry = {.slot = call->slot,
-                                      .id = call->id,
+                                      .id = call->key,
                                       .rate = "",
                                       .text = "",
                                       .campaign_id = call->request->campaign_id,
@@ -84,14 +79,16 @@ static int call_begin(struct call *call) {
     return queue_admit(call->desk->queue, &entry, false, on_admitted, call);
 }
 
-void desk_call(struct desk *desk, const struct initiate_request *request, initiate_fn *done, void *arg) {
+void desk_call(struct desk *desk, const struct initiate_request *request, const char *key, initiate_fn *done,
+               void *arg) {
     struct call *call = calloc(1, sizeof *call);
     if (!call) {
-        done(&(struct initiate_result){.err = -ENOMEM, .session_id = "", .url = ""}, arg);
+        done(&(struct initiate_result){.err = -ENOMEM, .key = "", .session_id = "", .url = ""}, arg);
         return;
     }
     *call = (struct call){.desk = desk, .request = request, .done = done, .arg = arg};
-    int err = call_begin(call);
+    bool fits = (size_t)snprintf(call->key, sizeof call->key, "%s", key) < sizeof call->key;
+    int err = fits ? call_begin(call) : -ENAMETOOLONG;
     if (err)
         call_fail(call, err);
 }

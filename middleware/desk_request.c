@@ -129,6 +129,7 @@ static void on_held(int err, void *arg) {
 static void ask_opened(struct ask *ask, const struct initiate_result *result) {
     struct slots *slots = ask->desk->slots;
     const struct slots_session session = {.slot = ask->slot,
+                                          .key = result->key,
                                           .session_id = result->session_id,
                                           .campaign_id = ask->request.campaign_id,
                                           .rate = ask->rate,

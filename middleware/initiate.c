@@ -28,8 +28,10 @@ struct attempt {
     void *arg;
 };
 
-static void attempt_done(struct attempt *attempt, int err, const char *session_id, const char *url) {
+static void attempt_done(struct attempt *attempt, int err, const char *key, const char *session_id,
+                         const char *url) {
     const struct initiate_result result = {.err = err,
+                                           .key = err ? "" : key,
                                            .session_id = err ? "" : session_id,
                                            .url = err ? "" : url,
                                            .encoding = attempt->encoding,
@@ -76,18 +78,18 @@ static void attempt_open(struct attempt *attempt, const char *session_id, const 
     int err = open_session(attempt, &session, made_id, url, sizeof url);
     if (err)
         log_warn(*session_id ? session_id : NULL, "initiate", "session not made: %s", err_name(err));
-    attempt_done(attempt, err, session.session_id, url);
+    attempt_done(attempt, err, session.session_id, *session_id ? session_id : session.session_id, url);
 }
 
 static void on_platform(int err, const struct platform_session *session, void *arg) {
     struct attempt *attempt = arg;
     bool ours = !attempt->agent_only && attempt->request->transport == API_TRANSPORT_WEBRTC;
     if (err)
-        attempt_done(attempt, err, "", "");
+        attempt_done(attempt, err, "", "", "");
     else if (ours)
         attempt_open(attempt, session->session_id, session->url);
     else
-        attempt_done(attempt, 0, session->session_id, session->url);
+        attempt_done(attempt, 0, "", session->session_id, session->url);
 }
 
 static struct platform_format chosen_format(const struct attempt *attempt,
@@ -111,7 +113,7 @@ static void attempt_ask_platform(struct attempt *attempt, const struct conf *con
     const struct conf_campaign *campaign = conf_campaign(conf, request->campaign_id);
     if (!campaign) {
         log_warn(NULL, "initiate", "campaign %.64s is gone from the configuration", request->campaign_id);
-        attempt_done(attempt, -ENOENT, "", "");
+        attempt_done(attempt, -ENOENT, "", "", "");
         return;
     }
     struct platform_request query = {.base_url = conf->platform.base_url,
@@ -129,7 +131,7 @@ static void attempt_ask_platform(struct attempt *attempt, const struct conf *con
     if (!err)
         return;
     log_error(NULL, "initiate", "platform not asked: %s", err_name(err));
-    attempt_done(attempt, -EIO, "", "");
+    attempt_done(attempt, -EIO, "", "", "");
 }
 
 static void attempt_begin(struct initiate *initiate, const struct initiate_request *request, bool agent_only,
@@ -137,7 +139,7 @@ static void attempt_begin(struct initiate *initiate, const struct initiate_reque
     const struct conf *conf = initiate->conf;
     struct attempt *attempt = calloc(1, sizeof *attempt);
     if (!attempt) {
-        done(&(struct initiate_result){.err = -ENOMEM, .session_id = "", .url = ""}, arg);
+        done(&(struct initiate_result){.err = -ENOMEM, .key = "", .session_id = "", .url = ""}, arg);
         return;
     }
     *attempt = (struct attempt){.initiate = initiate,
@@ -150,7 +152,7 @@ static void attempt_begin(struct initiate *initiate, const struct initiate_reque
                                 .arg = arg};
     bool fixed = *conf->agent.url || *conf->agent.builtin;
     if (fixed && agent_only)
-        attempt_done(attempt, 0, "", conf->agent.url);
+        attempt_done(attempt, 0, "", "", conf->agent.url);
     else if (fixed && request->transport == API_TRANSPORT_WEBRTC)
         attempt_open(attempt, "", conf->agent.url);
     else

@@ -53,6 +53,7 @@ struct initiate_result {
     // has no room; -EBUSY: this node is stopping; -ENOENT: the campaign is gone from the configuration; any
     // other errno: it failed, and the reason is in the log.
     int err;
+    const char *key;        // of the session opened here; "" when there is none
     const char *session_id; // by which the platform's webhook will call it; "" when it gave none
     const char *url;        // holds a token: never log it
     // Of the agent's socket, for those who open it.

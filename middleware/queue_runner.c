@@ -34,7 +34,7 @@ struct serving {
     char rate[ADDRESS_KEY_SIZE]; // "" when the address is none
     char *id, *slot, *args;      // args: of the outcome, once there is one
     const char *target;
-    char session_id[PLATFORM_ID_MAX + 1]; // when it is kept here
+    char key[PLATFORM_ID_MAX + 1]; // of the session, when it is kept here
 };
 
 static void serving_free(struct serving *serving) {
@@ -66,7 +66,7 @@ static void on_settled(int err, void *arg) {
     if (err) {
         // Somebody else serves it, or will. The session that was made expires unless its client comes.
         log_warn(NULL, "queue", "an outcome could not be stored (%s)", err_name(err));
-        slots_session_over(config->slots, serving->session_id);
+        slots_session_over(config->slots, serving->key);
     } else {
         metric_add(ready ? METRIC_QUEUE_READY : METRIC_QUEUE_FAILED, 1);
         config->on_outcome(serving->id, serving->target, serving->args, config->arg);
@@ -114,13 +114,14 @@ static void settle_ready(struct serving *serving, const struct initiate_result *
     }
     // Before the outcome is on its way: the session may be over before it has come back.
     const struct slots_session session = {.slot = serving->slot,
+                                          .key = result->key,
                                           .session_id = result->session_id,
                                           .campaign_id = serving->request.campaign_id,
                                           .rate = serving->rate,
                                           .request_id = serving->id,
                                           .here = true};
     if (here && slots_keep(config->slots, &session) == 0)
-        snprintf(serving->session_id, sizeof serving->session_id, "%s", result->session_id);
+        snprintf(serving->key, sizeof serving->key, "%s", result->key);
     settle(serving, "SessionReady", result->session_id, here);
 }
 

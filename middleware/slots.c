@@ -16,7 +16,7 @@ struct slots {
     const struct conf *conf; // borrowed
     struct redis *redis;     // borrowed
     char node[SLOTS_NODE_SIZE];
-    json_t *kept; // session id -> [slot, campaign, rate, request]
+    json_t *kept; // key of a session -> [slot, session id, campaign, rate, request]
     uv_timer_t renew;
     void (*on_closed)(void *arg);
     void *arg;
@@ -68,22 +68,22 @@ size_t slots_kept(const struct slots *slots) {
 }
 
 int slots_keep(struct slots *slots, const struct slots_session *session) {
-    json_t *kept =
-        json_pack("[s,s,s,s]", session->slot, session->campaign_id, session->rate, session->request_id);
-    return json_object_set_new(slots->kept, session->session_id, kept) == 0 ? 0 : -ENOMEM;
+    json_t *kept = json_pack("[s,s,s,s,s]", session->slot, session->session_id, session->campaign_id,
+                             session->rate, session->request_id);
+    return json_object_set_new(slots->kept, session->key, kept) == 0 ? 0 : -ENOMEM;
 }
 
 // ---- renewing
 
 static void forget_slot(struct slots *slots, const char *slot) {
-    const char *session_id;
+    const char *key;
     void *next;
     json_t *kept;
-    json_object_foreach_safe(slots->kept, next, session_id, kept) {
+    json_object_foreach_safe(slots->kept, next, key, kept) {
         if (strcmp(json_string_value(json_array_get(kept, 0)), slot) != 0)
             continue;
-        log_info(session_id, "slots", "its slot was freed by the platform's word");
-        json_object_del(slots->kept, session_id);
+        log_info(key, "slots", "its slot was freed by the platform's word");
+        json_object_del(slots->kept, key);
     }
 }
 
@@ -114,17 +114,15 @@ static int renewal_send(struct slots *slots, const struct renewal *renewal, redi
 
 void slots_renew(struct slots *slots) {
     struct renewal renewal;
-    const char *session_id;
+    const char *key;
     json_t *kept;
     if (!redis_up(slots->redis))
         return;
     renewal_begin(slots, true, &renewal);
-    json_object_foreach(slots->kept, session_id, kept) {
+    json_object_foreach(slots->kept, key, kept) {
         struct redis_arg *args = renewal.args + renewal.count;
-        args[0] = redis_str(json_string_value(json_array_get(kept, 0)));
-        args[1] = redis_str(session_id);
-        for (size_t i = 1; i < 4; i++)
-            args[1 + i] = redis_str(json_string_value(json_array_get(kept, i)));
+        for (size_t i = 0; i < RENEW_ARGS; i++)
+            args[i] = redis_str(json_string_value(json_array_get(kept, i)));
         renewal.count += RENEW_ARGS;
         if (renewal.count < sizeof renewal.args / sizeof renewal.args[0])
             continue;
@@ -174,11 +172,11 @@ void slots_give_back(struct slots *slots, const char *slot) {
     end_slot(slots, slot, true);
 }
 
-void slots_session_over(struct slots *slots, const char *session_id) {
-    json_t *kept = json_incref(json_object_get(slots->kept, session_id));
+void slots_session_over(struct slots *slots, const char *key) {
+    json_t *kept = json_incref(json_object_get(slots->kept, key));
     if (!kept)
         return;
-    json_object_del(slots->kept, session_id);
+    json_object_del(slots->kept, key);
     end_slot(slots, json_string_value(json_array_get(kept, 0)), false);
     json_decref(kept);
 }

@@ -28,7 +28,9 @@ int slots_new_id(char out[SLOT_ID_SIZE]);
 
 // A session that has a slot. Borrowed.
 struct slots_session {
-    const char *slot, *session_id; // session_id "" when it has none: then only its lease ends it
+    const char *slot;
+    const char *key;        // by which this node says that it is over; "" when it does not live here
+    const char *session_id; // by which the platform says so; "" when it gave none
     const char *campaign_id;
     const char *rate, *request_id; // its lease in the limits (address_key); "" when it has none
     bool here;                     // it lives on this node
@@ -37,7 +39,7 @@ int64_t slots_lease_ms(const struct slots *slots, bool here);
 int64_t slots_rate_ms(const struct slots *slots, bool here);
 
 // Renews the slot of a session that lives here from now on. The first renewal binds it; until then it is the
-// script that took it which keeps it (30 s), or slots_hold. Another session of that id is forgotten.
+// script that took it which keeps it (30 s), or slots_hold. Another session of that key is forgotten.
 int slots_keep(struct slots *slots, const struct slots_session *session);
 void slots_renew(struct slots *slots); // all of them at once, as it does every SLOTS_RENEW_MS
 // Binds slot and session in Redis at once. `done` once, from the loop, with an errno of redis_fn or -EPROTO.
@@ -49,7 +51,7 @@ int slots_hold(struct slots *slots, const struct slots_session *session, void (*
 // lapses.
 void slots_give_back(struct slots *slots, const char *slot);
 // The session has ended on this node. Unknown ones are nobody's: nothing happens.
-void slots_session_over(struct slots *slots, const char *session_id);
+void slots_session_over(struct slots *slots, const char *key);
 // Somebody says that it has ended. `done` once, at once or later: 0, also when it had ended within the last
 // day; -ENOENT when nobody knows it; another errno when it cannot be told now.
 void slots_end_session(struct slots *slots, const char *session_id, void (*done)(int err, void *arg),

@@ -22,7 +22,8 @@ static struct fixture {
     struct browser_events browser;
     struct media_worker *workers[1];
     enum call_mail posted[16];
-    unsigned posted_count, opened, idle, greetings;
+    unsigned posted_count, opened, idle, greetings, overs;
+    char over_id[64];
     uint64_t handle;
     char agent_url[64], greeting_url[2048];
     struct ws *closed, *warned;
@@ -108,6 +109,12 @@ static void on_idle(void *arg) {
     f.idle++;
 }
 
+static void on_over(const char *session_id, void *arg) {
+    (void)arg;
+    f.overs++;
+    snprintf(f.over_id, sizeof f.over_id, "%s", session_id);
+}
+
 static const char *ice_servers_json(void *arg) {
     (void)arg;
     return "[]";
@@ -124,6 +131,7 @@ static int set_up(void **state) {
                                            .worker_count = 1,
                                            .capacity = CAPACITY,
                                            .on_idle = on_idle,
+                                           .on_over = on_over,
                                            .ice_servers_json = ice_servers_json};
     assert_int_equal(sessions_new(&f.sessions, &config), 0);
     sessions_browser_events(f.sessions, &f.browser);
@@ -190,6 +198,30 @@ static void the_table_is_bounded(void **state) {
         assert_int_equal(admit(id, url, sizeof url), 0);
     }
     assert_int_equal(admit("ses_more", url, sizeof url), -ENOSPC);
+}
+
+// Whoever counts sessions hears of each end once: when the call has ended, not when its sockets are closed, and
+// when nobody came. Those that are over hold no room.
+static void the_end_is_told_once(void **state) {
+    (void)state;
+    char url[2048], id[] = "ses_0";
+    for (char n = '0'; n < '0' + CAPACITY; n++) {
+        id[4] = n;
+        assert_int_equal(admit(id, url, sizeof url), 0);
+    }
+    void *attachment = attach("ses_0", SOCKET_A);
+    assert_int_equal(f.overs, 0);
+    from_worker(SESSION_ENDED, NULL);
+    assert_int_equal(f.overs, 1);
+    assert_string_equal(f.over_id, "ses_0");
+    assert_int_equal(admit("ses_next", url, sizeof url), 0);
+    from_worker(SESSION_GONE, NULL);
+    assert_int_equal(f.overs, 1);
+    assert_int_equal(sessions_room(f.sessions), 0);
+    f.browser.on_detach(attachment, true, 1000, f.browser.arg);
+    sessions_sweep(f.sessions, INT64_MAX / 2);
+    assert_int_equal(f.overs, 1 + CAPACITY);
+    assert_int_equal(sessions_room(f.sessions), CAPACITY);
 }
 
 static void the_public_url_wins_over_the_host(void **state) {
@@ -392,6 +424,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RULE(admission_gives_an_url_whose_token_is_good),
         RULE(the_table_is_bounded),
+        RULE(the_end_is_told_once),
         RULE(the_public_url_wins_over_the_host),
         RULE(a_socket_makes_the_call_and_a_clean_close_hangs_up),
         RULE(a_dropped_socket_is_resumed),

@@ -220,6 +220,7 @@ static void a_full_node_says_486_and_leaves_the_entry_to_the_next(void **state) 
     f.heard_count = 0;
     connect_agent();
     assert_int_equal(heard_of(SIP_REJECT)->code, 486);
+    assert_string_equal(f.given_back, "call_1");
     over(SIP_OVER_OURS);
 }
 
@@ -269,6 +270,7 @@ static void a_cancel_at_any_moment_gives_all_back(void **state) {
     assert_int_equal(f.over_status, CALLQUEUE_CANCELED);
     platform_says(0, "ws://agent/x");
     assert_null(f.side);
+    assert_string_equal(f.given_back, "call_1");
     f.overs = 0;
     connect_agent(); // while the agent is called
     over(SIP_OVER_CANCEL);

@@ -49,6 +49,7 @@ static struct {
     void *agent_arg;
     char client[64], campaign[64], region[64];
     json_t *variables;
+    char given_back[64]; // the call whose slot was given back
     // the sessions
     int open_err;
     uint32_t room;
@@ -158,9 +159,16 @@ void callqueue_sweep(struct callqueue *queue, void (*done)(int64_t expired, void
 
 // ---- the platform
 
-void initiate_agent(struct initiate *initiate, const struct initiate_request *request, initiate_fn *done,
-                    void *arg) {
-    (void)initiate;
+void desk_session_over(struct desk *desk, const char *key) {
+    (void)desk;
+    snprintf(f.given_back, sizeof f.given_back, "%s", key);
+}
+
+void desk_call(struct desk *desk, const struct initiate_request *request, const char *key, initiate_fn *done,
+               void *arg) {
+    (void)desk;
+    (void)key;
+    f.given_back[0] = '\0';
     snprintf(f.client, sizeof f.client, "%s", request->client_identifier);
     snprintf(f.campaign, sizeof f.campaign, "%s", request->campaign_id);
     snprintf(f.region, sizeof f.region, "%s", request->region_id);

@@ -121,7 +121,7 @@ static void what_is_no_request_is_refused(void **state) {
 
 struct told {
     int calls, err;
-    char session_id[160], url[512];
+    char key[160], session_id[160], url[512];
     uint32_t rate_hz;
 };
 
@@ -129,6 +129,7 @@ static void on_initiated(const struct initiate_result *result, void *arg) {
     struct told *told = arg;
     told->calls++;
     told->err = result->err;
+    snprintf(told->key, sizeof told->key, "%s", result->key);
     snprintf(told->session_id, sizeof told->session_id, "%s", result->session_id);
     snprintf(told->url, sizeof told->url, "%s", result->url);
     told->rate_hz = result->sample_rate_hz;
@@ -285,6 +286,9 @@ static void an_id_already_in_use_is_replaced(void **state) {
     struct told told = initiated(&f, 200, platform_good);
     assert_int_equal(told.err, 0);
     assert_int_equal(f.sessions, 2);
+    // Its own name here; the webhook will use the platform's.
+    assert_string_equal(told.key, f.session_id);
+    assert_string_equal(told.session_id, "ses_abc");
     assert_null(strstr(told.url, "ses_abc"));
     assert_non_null(strstr(told.url, "/ws/session/ses_"));
     tear_down(&f);
