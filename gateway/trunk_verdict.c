@@ -19,7 +19,7 @@ struct trunk_verdict trunk_verdict_claim(enum callqueue_claim claim) {
 struct trunk_verdict trunk_verdict_agent(int err) {
     if (err == -ENOENT) // the campaign, or what the platform does not know
         return (struct trunk_verdict){404, "Agent Not Found"};
-    if (err == -EAGAIN) // the platform has no room
+    if (err == -EAGAIN || err == -EUSERS) // the platform has no room
         return (struct trunk_verdict){486, "Busy Here"};
     return (struct trunk_verdict){503, "Agent Unavailable"};
 }

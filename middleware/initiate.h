@@ -50,8 +50,9 @@ int initiate_request_parse(struct initiate_request *out, const char *text, size_
 // Borrowed for the call.
 struct initiate_result {
     // 0; -EAGAIN: the platform has no room for another call just now (its `code` says so); -ENOSPC: this node
-    // has no room; -EBUSY: this node is stopping; -ENOENT: the campaign is gone from the configuration; any
-    // other errno: it failed, and the reason is in the log.
+    // has no room; -EBUSY: this node is stopping; -ENOENT: the campaign is gone from the configuration, or the
+    // platform does not know what it was asked for; -EUSERS: something of the platform's is busy; any other
+    // errno: it failed, and the reason is in the log.
     int err;
     const char *key;        // of the session opened here; "" when there is none
     const char *session_id; // by which the platform's webhook will call it; "" when it gave none

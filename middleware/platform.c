@@ -113,14 +113,26 @@ static bool is_no_room(const char *code) {
     return false;
 }
 
+// How a refusal matters to whoever asked. What there is no room for just now is above; the rest of these only a
+// telephone tells apart.
+static int refusal_error(const char *code) {
+    if (is_no_room(code))
+        return -EAGAIN;
+    if (code && (strstr(code, "NOT_FOUND") || strstr(code, "NO_ROUTE")))
+        return -ENOENT;
+    if (code && (strstr(code, "BUSY") || strstr(code, "CAPACITY")))
+        return -EUSERS;
+    return -EREMOTEIO;
+}
+
 static int take_answer(const json_t *root, struct platform_session *out, struct err_text *err) {
     if (!json_is_object(root))
         return err_set(err, -EPROTO, "the platform's answer is not a JSON object");
     if (!json_is_true(platform_field(root, "success"))) {
         const char *code = json_string_value(platform_field(root, "code"));
         const char *message = json_string_value(platform_field(root, "message"));
-        return err_set(err, is_no_room(code) ? -EAGAIN : -EREMOTEIO, "the platform refused: %.64s %.128s",
-                       code ? code : "", message ? message : "(no message)");
+        return err_set(err, refusal_error(code), "the platform refused: %.64s %.128s", code ? code : "",
+                       message ? message : "(no message)");
     }
     const json_t *data = platform_field(root, "data");
     const char *url = json_string_value(platform_field(data, "sessionWebSocketURL"));

@@ -46,8 +46,8 @@ struct platform_session {
 
 // `on_done` once and later, with 0 and the session, or a negative errno and NULL after the reason was logged:
 // -ETIMEDOUT, -EPROTO (no answer of the agreed shape), -EAGAIN (the platform has no room for another
-// call just now: CONCURRENCY_LIMIT_REACHED and the like), -EREMOTEIO (it said no otherwise) and those of
-// httpc_response. When this function fails itself, on_done is not called.
+// call just now: CONCURRENCY_LIMIT_REACHED and the like), -ENOENT (codes with NOT_FOUND or NO_ROUTE), -EUSERS (with
+// BUSY or CAPACITY), -EREMOTEIO (it said no otherwise) and those of httpc_response. When this function fails itself, on_done is not called.
 int platform_initiate(struct httpc *client, const struct platform_request *request,
                       void (*on_done)(int err, const struct platform_session *session, void *arg), void *arg);
 

@@ -55,4 +55,258 @@ describe('trunks', () => {
     await noCalls(house.gateway);
     rtp.close();
   });
+
+  test('the agent hangs up: BYE with its reason', async () => {
+    const { call, rtp, agent } = await callUp();
+    await agentHears(agent, 600);
+    agent.hangUp();
+    const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
+    assert.match(bye.header('reason'), /Q\.850;cause=16/);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('an agent that dies in the middle of a call: BYE with a cause', async () => {
+    const { call, rtp, agent } = await callUp();
+    await agentHears(agent, 600);
+    agent.kill();
+    const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
+    assert.match(bye.header('reason'), /Q\.850;cause=41/);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('an agent that refuses: 503, and the queue says why', async () => {
+    house.agent.fault = 'status404';
+    const rtp = await RtpPeer.start();
+    const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
+    peer.invite(call, { body: rtp.sdp() });
+    const answer = await peer.final(call);
+    house.agent.fault = undefined;
+    assert.equal(answer.status, 503);
+    assert.ok(Number(answer.header('retry-after')) > 0);
+    peer.ack(call, answer);
+    const entry = await queueEntry(house.gateway, 'Failed');
+    assert.equal(entry.id, call.queueId);
+    assert.match(entry.reason, /agent cannot be reached/);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('a platform that refuses: its code decides', async () => {
+    for (const [code, status] of [['REGION_NOT_FOUND', 404], ['CONCURRENCY_LIMIT_REACHED', 486], ['NO_SERVER_CAPACITY', 486], ['BROKEN', 503]]) {
+      house.platform.refuseWith = code;
+      const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
+      peer.invite(call, { body: (await offer()).text });
+      const answer = await peer.final(call);
+      assert.equal(answer.status, status, code);
+      peer.ack(call, answer);
+      await queueEntry(house.gateway, 'Failed');
+    }
+    house.platform.refuseWith = undefined;
+  });
+
+  test('CANCEL while it rings frees everything', async () => {
+    house.agent.fault = 'hang';
+    const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
+    peer.invite(call, { body: (await offer()).text });
+    await peer.until(call, (m) => m.status === 180, '180');
+    peer.cancel(call);
+    const answer = await peer.final(call);
+    house.agent.fault = undefined;
+    assert.equal(answer.status, 487);
+    peer.ack(call, answer);
+    assert.equal((await queueEntry(house.gateway, 'Canceled')).id, call.queueId);
+    await noCalls(house.gateway, 3000);
+  });
+
+  test('digits by RFC 4733 and by INFO reach the agent once and in order; the agent sends digits', async () => {
+    const { call, rtp, agent } = await callUp();
+    await agentHears(agent, 600);
+    for (const digit of '1#A') rtp.press(digit);
+    call.cseq++;
+    peer.send(peer.request(call, 'INFO', { headers: 'Content-Type: application/dtmf-relay\r\n', body: 'Signal=9\r\nDuration=160\r\n' }).replace('Content-Type: application/sdp\r\n', ''), call.port);
+    await until(() => agent.texts.length >= 4, 'four digits');
+    assert.deepEqual(agent.texts.map((t) => JSON.parse(t)), ['1', '#', 'A', '9'].map((digit) => ({ type: 'dtmf', digit })));
+    agent.sendText(JSON.stringify({ type: 'send_dtmf', digits: '42*' }));
+    const ends = () => [...new Map(rtp.packets.filter((p) => p.type === 101 && p.data[1] & 0x80).map((p) => [p.timestamp, p.data[0]])).values()];
+    await until(() => ends().length === 3, 'three digits at the trunk');
+    assert.deepEqual(ends(), [4, 2, 10]);
+    peer.bye(call);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('an INVITE without an offer gets ours', async () => {
+    const rtp = await RtpPeer.start();
+    const index = house.agent.calls.length;
+    const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
+    peer.invite(call);
+    const answer = await peer.final(call);
+    assert.equal(answer.status, 200);
+    peer.ack(call, answer, { body: rtp.sdp() });
+    rtp.aim(answer.body);
+    rtp.speak(700);
+    await agentHears(house.agent.calls[index], 700);
+    peer.bye(call);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('hold and resume by re-INVITE', async () => {
+    const { call, rtp, agent } = await callUp();
+    await agentHears(agent, 600);
+    for (const direction of ['sendonly', 'sendrecv']) {
+      call.cseq++;
+      peer.invite(call, { body: rtp.sdp({ version: call.cseq, direction }) });
+      const answer = await peer.final(call);
+      assert.equal(answer.status, 200);
+      assert.match(answer.body, direction === 'sendonly' ? /a=recvonly/ : /a=sendrecv/);
+      peer.ack(call, answer);
+    }
+    rtp.speak(900);
+    await agentHears(agent, 900);
+    call.cseq++;
+    peer.invite(call, { body: rtp.sdp({ version: call.cseq, formats: '3' }) });
+    const refused = await peer.final(call);
+    assert.equal(refused.status, 488);
+    peer.ack(call, refused);
+    await agentHears(agent, 900);
+    peer.bye(call);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('no codec in common: 488', async () => {
+    const rtp = await RtpPeer.start();
+    const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
+    peer.invite(call, { body: rtp.sdp({ formats: '3' }) });
+    const answer = await peer.final(call);
+    assert.equal(answer.status, 488);
+    peer.ack(call, answer);
+    assert.match((await queueEntry(house.gateway, 'Failed')).reason, /codec/i);
+    rtp.close();
+  });
+
+  test('a queue id is good once, and nobody else has one', async () => {
+    const { call, rtp } = await callUp();
+    const again = peer.newCall(call.uri, call.port);
+    peer.invite(again, { body: rtp.sdp() });
+    assert.equal((await peer.final(again)).status, 403);
+    const made = peer.newCall(call.uri.replace(call.queueId, 'call_0'), call.port);
+    peer.invite(made, { body: rtp.sdp() });
+    assert.equal((await peer.final(made)).status, 404);
+    const none = peer.newCall(`sip:x@${house.sip.host}:${call.port}`, call.port);
+    peer.invite(none, { body: rtp.sdp() });
+    const refused = await peer.final(none);
+    assert.equal(refused.status, 404);
+    assert.match(refused.reason, /queue id/i);
+    peer.bye(call);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('the operator hangs up', async () => {
+    const { call, rtp } = await callUp();
+    const answer = await fetch(`${house.gateway.url}/api/admin/calls/${call.queueId}`, { method: 'DELETE', headers: { authorization: 'Bearer admin-secret' } });
+    assert.equal(answer.status, 202);
+    await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
+    await noCalls(house.gateway);
+    rtp.close();
+  });
+
+  test('a call without RTP ends', async () => {
+    await house.gateway.reload({ Sip: { DeadCallSeconds: 1 } });
+    const { call, rtp } = await callUp();
+    rtp.quiet();
+    const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 10000);
+    assert.match(bye.header('reason'), /neither RTP nor RTCP/);
+    await noCalls(house.gateway);
+    await house.gateway.reload({ Sip: { DeadCallSeconds: 30 } });
+    rtp.close();
+  });
+
+  test('the end is one line of the log, with what each step took', async () => {
+    const { call, rtp, agent } = await callUp();
+    await agentHears(agent, 600);
+    peer.bye(call);
+    await noCalls(house.gateway);
+    const line = house.gateway.logs.find((l) => l.mod === 'call' && /^ended/.test(l.msg) && l.msg.includes(call.callId));
+    assert.equal(line.call, call.queueId);
+    assert.match(line.msg, /ended \(caller_hangup\): The caller hung up\..* PCMU.*received \d+ packets.*claim \d+ ms, platform \d+ ms, agent \d+ ms, ACK \d+ ms/);
+    rtp.close();
+  });
+
+  test('a plan that is full: 503, and free again after a hang-up', async () => {
+    await house.gateway.reload({ Businesses: { 123: { MaxConcurrentCalls: 1 } } });
+    const { call, rtp } = await callUp();
+    const second = peer.newCall(house.sip.proxyUri(), house.sip.proxyPort);
+    peer.invite(second);
+    const full = await peer.final(second);
+    assert.equal(full.status, 503);
+    peer.ack(second, full);
+    peer.bye(call);
+    await noCalls(house.gateway);
+    const third = await callUp();
+    peer.bye(third.call);
+    await noCalls(house.gateway);
+    await house.gateway.reload({ Businesses: { 123: { MaxConcurrentCalls: 10 } } });
+    third.rtp.close();
+    rtp.close();
+  });
+
+  async function offer() {
+    const rtp = await RtpPeer.start();
+    const text = rtp.sdp();
+    rtp.close();
+    return { text };
+  }
+});
+
+describe('baresip', () => {
+  let house;
+  before(async () => {
+    house = await startSipHouse();
+  });
+  after(async () => {
+    await house?.stop();
+  });
+
+  for (const { name, options, rateHz } of [
+    { name: 'PCMU', options: {}, rateHz: 8000 },
+    { name: 'G.722 by TCP', options: { codecs: ['G722/16000/1'], transport: 'tcp' }, rateHz: 16000 },
+    { name: 'Opus with SRTP', options: { codecs: ['opus/48000/2'], account: ';mediaenc=srtp' }, rateHz: 48000 },
+  ]) {
+    test(`${name}: follows the redirect, is heard and hears, presses digits, hangs up`, async () => {
+      const phone = await Baresip.start({ toneHz: 600, ...options });
+      const index = house.agent.calls.length;
+      phone.dial(house.sip.proxyUri() + (options.transport ? `;transport=${options.transport}` : ''));
+      await phone.until('CALL_ESTABLISHED');
+      const agent = await until(() => house.agent.calls[index], 'the agent to be called');
+      await agentHears(agent, 600);
+      agent.sayTone(1000, 4000);
+      await until(() => {
+        const { rateHz: rate, samples } = phone.heard(300);
+        return samples.length > rate / 5 && toneShare(samples, rate, 1000) > 0.9;
+      }, 'the tone at the telephone');
+      phone.press('5#');
+      await until(() => agent.texts.length >= 2, 'two digits');
+      assert.deepEqual(agent.texts.map((t) => JSON.parse(t).digit), ['5', '#']);
+      phone.hangUp();
+      await until(() => agent.closed, 'the agent to be let go', 5000);
+      await noCalls(house.gateway);
+      await phone.stop();
+    });
+  }
+
+  test('hears the agent hang up', async () => {
+    const phone = await Baresip.start();
+    const index = house.agent.calls.length;
+    phone.dial(house.sip.proxyUri());
+    await phone.until('CALL_ESTABLISHED');
+    (await until(() => house.agent.calls[index], 'the agent to be called')).hangUp();
+    await phone.until('CALL_CLOSED', 5000);
+    await noCalls(house.gateway);
+    await phone.stop();
+  });
 });

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Tones in and out of 16-bit PCM, for the fakes and the checks on what they heard.
 
-// s16le samples of a sine.
-export function tone(rateHz, freqHz, ms, amplitude = 8000) {
-  const n = Math.round((rateHz * ms) / 1000);
+// s16le samples of a sine, the same on each channel.
+export function tone(rateHz, freqHz, ms, amplitude = 8000, channels = 1) {
+  const n = Math.round((rateHz * ms) / 1000) * channels;
   const out = Buffer.alloc(n * 2);
-  for (let i = 0; i < n; i++) out.writeInt16LE(Math.round(amplitude * Math.sin((2 * Math.PI * freqHz * i) / rateHz)), i * 2);
+  for (let i = 0; i < n; i++) out.writeInt16LE(Math.round(amplitude * Math.sin((2 * Math.PI * freqHz * Math.floor(i / channels)) / rateHz)), i * 2);
   return out;
 }
 
@@ -39,18 +39,18 @@ export function pcmSamples(buffer) {
   return out;
 }
 
-// A mono 16-bit WAV file, as Chromium's fake microphone reads it.
-export function wav(rateHz, pcm) {
+// A 16-bit WAV file, as Chromium's fake microphone reads it.
+export function wav(rateHz, pcm, channels = 1) {
   const head = Buffer.alloc(44);
   head.write('RIFF', 0);
   head.writeUInt32LE(36 + pcm.length, 4);
   head.write('WAVEfmt ', 8);
   head.writeUInt32LE(16, 16);
   head.writeUInt16LE(1, 20);
-  head.writeUInt16LE(1, 22);
+  head.writeUInt16LE(channels, 22);
   head.writeUInt32LE(rateHz, 24);
-  head.writeUInt32LE(rateHz * 2, 28);
-  head.writeUInt16LE(2, 32);
+  head.writeUInt32LE(rateHz * channels * 2, 28);
+  head.writeUInt16LE(channels * 2, 32);
   head.writeUInt16LE(16, 34);
   head.write('data', 36);
   head.writeUInt32LE(pcm.length, 40);

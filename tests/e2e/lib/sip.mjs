@@ -91,7 +91,8 @@ export const noCalls = (gateway, timeoutMs = 10000) =>
 
 // ---- baresip
 
-// A telephone that says a tone and keeps what it hears. `events` are those of its control socket.
+// A telephone that says a tone and keeps what it hears. `events` are those of its control socket. The first of `codecs`
+// (as PCMU, G722/16000/1, opus/48000/2) decides what its tone is made for.
 export class Baresip {
   static async start({ host = HOST, transport = 'udp', toneHz = 600, codecs = ['PCMU'], modules = [], account = '', config = '' } = {}) {
     const phone = new Baresip();
@@ -101,11 +102,12 @@ export class Baresip {
     const control = await freePort('127.0.0.1');
     phone.events = [];
     const source = path.join(phone.dir, 'tone.wav');
-    fs.writeFileSync(source, wav(48000, tone(48000, toneHz, 60000)));
+    const [, rateHz = 8000, channels = 1] = codecs[0].split('/').map(Number);
+    fs.writeFileSync(source, wav(rateHz, tone(rateHz, toneHz, 60000, 8000, channels), channels));
     const module = (name) => `module ${name}.so\n`;
     fs.writeFileSync(
       path.join(phone.dir, 'config'),
-      `poll_method epoll\nsip_listen ${host}:${phone.port}\nsip_transports udp,tcp,tls\nsip_cafile none\n` +
+      `poll_method epoll\nsip_listen ${host}:${phone.port}\nsip_transports udp,tcp,tls\n` +
         `net_interface ${host}\ncall_local_timeout 60\ncall_max_calls 4\naudio_source aufile,${source}\naudio_player aubridge,sink\naudio_alert aubridge,alert\n` +
         `rtp_ports 40000-40999\nrtcp_mux no\njitter_buffer_type fixed\njitter_buffer_delay 1-4\nsnd_path ${phone.dir}\nctrl_tcp_listen 127.0.0.1:${control}\n` +
         `module_path /usr/lib/baresip/modules\n${['g711', 'g722', 'opus', 'aufile', 'aubridge', 'sndfile', 'srtp', ...modules].map(module).join('')}` +
@@ -125,7 +127,12 @@ export class Baresip {
         if (process.env.E2E_VERBOSE) process.stderr.write(data);
       });
     }
-    phone.socket = await until(() => phone.connect(control), 'baresip to be there', 20000);
+    try {
+      phone.socket = await until(() => phone.connect(control), 'baresip', 20000);
+    } catch (error) {
+      phone.child.kill('SIGKILL');
+      throw new Error(`${error.message}\n${phone.log}`);
+    }
     return phone;
   }
 
@@ -172,8 +179,12 @@ export class Baresip {
     return this.events.find((event) => event.type === type);
   }
 
-  until(type, timeoutMs = 15000) {
-    return until(() => this.saw(type), `baresip's ${type}\n${this.log.slice(-3000)}`, timeoutMs);
+  async until(type, timeoutMs = 15000) {
+    try {
+      return await until(() => this.saw(type), `baresip's ${type}`, timeoutMs);
+    } catch (error) {
+      throw new Error(`${error.message}\n${this.log.slice(-3000)}`);
+    }
   }
 
   // What it heard last, as samples of `rateHz`, out of the file that it writes.
@@ -182,7 +193,9 @@ export class Baresip {
     if (!file) return { rateHz: 8000, samples: new Int16Array(0) };
     const bytes = fs.readFileSync(path.join(this.dir, file));
     const rateHz = bytes.readUInt32LE(24);
-    return { rateHz, samples: pcmSamples(bytes.subarray(44)).slice(-Math.round((rateHz * ms) / 1000)) };
+    const channels = bytes.readUInt16LE(22);
+    const samples = pcmSamples(bytes.subarray(44)).filter((_, i) => i % channels === 0);
+    return { rateHz, samples: samples.slice(-Math.round((rateHz * ms) / 1000)) };
   }
 
   async stop() {
@@ -310,8 +323,12 @@ export class SipPeer {
     return this.received.filter((m) => m.header('call-id') === call.callId);
   }
 
-  until(call, check, what, timeoutMs = 15000) {
-    return until(() => this.of(call).find(check), `${what} of ${call.callId}; it saw ${this.of(call).map((m) => m.status ?? m.method)}`, timeoutMs);
+  async until(call, check, what, timeoutMs = 15000) {
+    try {
+      return await until(() => this.of(call).find(check), what, timeoutMs);
+    } catch (error) {
+      throw new Error(`${error.message}; it saw ${this.of(call).map((m) => m.status ?? m.method)}`);
+    }
   }
 
   // The final answer to the request with the call's CSeq and this method.

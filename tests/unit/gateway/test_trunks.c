@@ -168,7 +168,8 @@ static void a_login_this_node_does_not_know_refuses(void **state) {
 
 static void the_platforms_refusals_have_their_statuses(void **state) {
     (void)state;
-    static const int cases[][2] = {{-ENOENT, 404}, {-EAGAIN, 486}, {-ETIMEDOUT, 503}, {-EREMOTEIO, 503}};
+    static const int cases[][2] = {
+        {-ENOENT, 404}, {-EAGAIN, 486}, {-EUSERS, 486}, {-ETIMEDOUT, 503}, {-EREMOTEIO, 503}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         f.heard_count = f.overs = 0;
         invite();
