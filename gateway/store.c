@@ -13,22 +13,9 @@
 static const char system_directory[] = "/var/lib/iqra-gateway";
 
 struct store {
-    struct redis_events events;
     struct redis_server *server; // owns; NULL when Redis is somebody else's
     struct redis *redis;         // owns
 };
-
-static void on_up(void *arg) {
-    const struct store *store = arg;
-    if (store->events.on_up)
-        store->events.on_up(store->events.arg);
-}
-
-static void on_down(const char *why, void *arg) {
-    const struct store *store = arg;
-    if (store->events.on_down)
-        store->events.on_down(why, store->events.arg);
-}
 
 // ---- the data directory
 
@@ -81,8 +68,6 @@ int store_start(struct store **out, uv_loop_t *loop, const struct conf *conf,
     struct store *store = calloc(1, sizeof *store);
     if (!store)
         return err_set(err, -ENOMEM, "out of memory");
-    store->events = *events;
-    const struct redis_events redis_events = {on_up, on_down, store};
     const char *target = conf->redis_connection_string;
     struct err_text why = {""};
     int rc = *target ? 0 : start_server(store, loop, conf, err);
@@ -90,8 +75,8 @@ int store_start(struct store **out, uv_loop_t *loop, const struct conf *conf,
         free(store);
         return rc;
     }
-    rc = redis_new(&store->redis, loop, store->server ? redis_server_target(store->server) : target,
-                   &redis_events, &why);
+    rc = redis_new(&store->redis, loop, store->server ? redis_server_target(store->server) : target, events,
+                   &why);
     if (rc) {
         close_server(store);
         return err_set(err, rc, "RedisConnectionString: %s", why.text);

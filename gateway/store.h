@@ -8,7 +8,7 @@
 
 struct store;
 
-// Connecting goes on from the loop. `events` may have NULL members. Errors: `err` names the key and the cure.
+// Connecting goes on from the loop. Errors: `err` names the key and the cure.
 int store_start(struct store **out, uv_loop_t *loop, const struct conf *conf,
                 const struct redis_events *events, struct err_text *err);
 struct redis *store_redis(const struct store *store);

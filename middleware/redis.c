@@ -41,7 +41,8 @@ static void on_link_up(void *arg) {
     redis->up = true;
     redis->connection++;
     metric_add(METRIC_REDIS_UP, 1);
-    redis->events.on_up(redis->events.arg);
+    if (redis->events.on_up)
+        redis->events.on_up(redis->events.arg);
 }
 
 static void set_down(struct redis *redis) {
@@ -54,7 +55,7 @@ static void on_link_down(const char *why, void *arg) {
     struct redis *redis = arg;
     bool was_up = redis->up;
     set_down(redis);
-    if (was_up)
+    if (was_up && redis->events.on_down)
         redis->events.on_down(why, redis->events.arg);
 }
 
@@ -104,7 +105,8 @@ int redis_new(struct redis **out, uv_loop_t *loop, const char *connection_string
     struct redis *redis = calloc(1, sizeof *redis);
     if (!redis)
         return err_set(err, -ENOMEM, "out of memory");
-    redis->events = *events;
+    if (events)
+        redis->events = *events;
     redis->open = 2;
     // Begins anywhere, so that a script sent by another client is not taken for sent by this one.
     uv_random(NULL, NULL, &redis->connection, sizeof redis->connection, 0, NULL);

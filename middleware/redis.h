@@ -39,7 +39,7 @@ struct redis_events {
     void *arg;
 };
 
-// `connection_string` is StackExchange's form: "host:port,host:port,password=...,user=...,ssl=true,
+// `events` and its members may be NULL. `connection_string` is StackExchange's form: "host:port,host:port,password=...,user=...,ssl=true,
 // defaultDatabase=n,serviceName=...,connectTimeout=ms"; or "unix:PATH". -EINVAL: `err` names what is wrong in
 // it, never its password. Connecting begins at once, from the loop.
 int redis_new(struct redis **out, uv_loop_t *loop, const char *connection_string,

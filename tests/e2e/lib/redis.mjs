@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// A Redis of a test's own, on a unix socket, that keeps what it holds.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+export class Redis {
+  constructor() {
+    this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-redis-'));
+    this.socket = path.join(this.dir, 'socket');
+    this.target = `unix:${this.socket}`;
+    this.run();
+  }
+
+  run() {
+    const args = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'];
+    this.child = spawn('redis-server', args, { stdio: 'ignore' });
+  }
+
+  signal(name) {
+    this.child.kill(name);
+  }
+
+  async kill() {
+    const gone = once(this.child, 'exit');
+    this.signal('SIGKILL');
+    await gone;
+  }
+
+  async stop() {
+    if (this.child.exitCode === null && this.child.signalCode === null) await this.kill();
+    fs.rmSync(this.dir, { recursive: true, force: true });
+  }
+}
