@@ -37,10 +37,17 @@ struct agent {
     struct agent *next_in_slot, *next;
 };
 
-struct agents {
+struct listener {
     struct source source;
+    struct agents *agents;
+    int fd;
+    SSL_CTX *tls; // NULL for plain
+};
+
+struct agents {
     struct run *run;
-    int listener;
+    struct listener sockets,
+        platform; // the platform's door is plain: what trusts the agents need not trust it
     SSL_CTX *tls;
     uint32_t chunk_ms;
     struct agent *slots[BURST_MS]; // by the millisecond within chunk_ms in which they speak
@@ -305,31 +312,36 @@ static void on_agent_event(struct source *source, uint32_t events) {
     }
 }
 
+static int agent_new(struct listener *listener, int fd) {
+    struct agents *agents = listener->agents;
+    struct run *run = agents->run;
+    struct agent *agent = calloc(1, sizeof *agent);
+    if (!agent)
+        return -ENOMEM;
+    *agent = (struct agent){.source.on_event = on_agent_event, .agents = agents, .call = -1};
+    if (stream_open(&agent->stream, fd, listener->tls) != 0 ||
+        track_ear_init(&agent->ear, run->options.agent_codec, run->options.agent_rate_hz) != 0 ||
+        run_watch(run, fd, EPOLLIN | (listener->tls ? EPOLLET : 0), &agent->source) != 0) {
+        free(agent);
+        return -ENOMEM;
+    }
+    agent->next = agents->all;
+    agents->all = agent;
+    struct agent **slot = &agents->slots[(agents->next_slot * 7U) % agents->chunk_ms];
+    agents->next_slot++;
+    agent->next_in_slot = *slot;
+    *slot = agent;
+    return 0;
+}
+
 static void on_listener(struct source *source, uint32_t events) {
     (void)events;
-    struct agents *agents = (struct agents *)source;
-    struct run *run = agents->run;
-    int fd;
-    while ((fd = accept4(agents->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        struct agent *agent = calloc(1, sizeof *agent);
-        int one = 1;
+    struct listener *listener = (struct listener *)source;
+    int fd, one = 1;
+    while ((fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        if (!agent || stream_open(&agent->stream, fd, agents->tls) != 0 ||
-            track_ear_init(&agent->ear, run->options.agent_codec, run->options.agent_rate_hz) != 0 ||
-            run_watch(run, fd, EPOLLIN | (agents->tls ? EPOLLET : 0), &agent->source) != 0) {
+        if (agent_new(listener, fd) != 0)
             close(fd);
-            free(agent);
-            continue;
-        }
-        agent->source.on_event = on_agent_event;
-        agent->agents = agents;
-        agent->call = -1;
-        agent->next = agents->all;
-        agents->all = agent;
-        struct agent **slot = &agents->slots[(agents->next_slot * 7U) % agents->chunk_ms];
-        agents->next_slot++;
-        agent->next_in_slot = *slot;
-        *slot = agent;
     }
 }
 
@@ -343,6 +355,12 @@ static int listen_on(uint16_t port) {
     if (fd >= 0)
         close(fd);
     return -err;
+}
+
+static int listener_open(struct agents *agents, struct listener *listener, uint16_t port, SSL_CTX *tls) {
+    *listener = (struct listener){
+        .source.on_event = on_listener, .agents = agents, .fd = listen_on(port), .tls = tls};
+    return listener->fd < 0 ? listener->fd : run_watch(agents->run, listener->fd, EPOLLIN, &listener->source);
 }
 
 static int tls_of(struct agents *agents) {
@@ -364,15 +382,16 @@ int agents_new(struct agents **out, struct run *run) {
     if (!agents)
         return -ENOMEM;
     agents->run = run;
-    agents->source.on_event = on_listener;
     agents->chunk_ms = chunks[options->pattern];
-    agents->listener = listen_on(options->agent_port);
+    agents->sockets.fd = agents->platform.fd = -1;
     uint32_t frame_ms = options->agent_codec == CODEC_OPUS ? agents->chunk_ms : TRACK_CHUNK_MS;
-    int err = agents->listener < 0 ? agents->listener : tls_of(agents);
+    int err = tls_of(agents);
+    if (!err)
+        err = listener_open(agents, &agents->sockets, options->agent_port, agents->tls);
+    if (!err)
+        err = listener_open(agents, &agents->platform, (uint16_t)(options->agent_port + 1), NULL);
     if (!err)
         err = track_new(&run->agent_track, options->agent_codec, options->agent_rate_hz, frame_ms);
-    if (!err)
-        err = run_watch(run, agents->listener, EPOLLIN, &agents->source);
     if (err)
         agents_free(agents);
     else
@@ -389,8 +408,10 @@ void agents_free(struct agents *agents) {
         track_ear_clear(&agent->ear);
         free(agent);
     }
-    if (agents->listener >= 0)
-        close(agents->listener);
+    if (agents->sockets.fd >= 0)
+        close(agents->sockets.fd);
+    if (agents->platform.fd >= 0)
+        close(agents->platform.fd);
     SSL_CTX_free(agents->tls);
     track_clear(&agents->run->agent_track);
     free(agents);

@@ -17,7 +17,8 @@ static const char help[] =
     "(local)\n"
     "  --calls N            at once (100)          --rate R        begun in a second (50)\n"
     "  --seconds S          measured (20)          --warm S        before that, once all are up (3)\n"
-    "  --number N           dialled by the first caller, the next one by the second (100000)\n"
+    "  --number N           of the first caller, the next one of the second (100000)   --dial N   what all "
+    "of them dial\n"
     "  --uri PARAMS         behind the number, as ';X-Business-Id=1;X-Phone-Id=demo'\n"
     "  --codec C            callers': PCMU, PCMA, G722, OPUS (PCMU)\n"
     "  --agent-codec C      on the WebSocket: PCM, MULAW, ALAW, G722, OPUS (PCM)   --agent-rate HZ (16000)\n"
@@ -46,6 +47,7 @@ enum {
     OPT_SECONDS,
     OPT_WARM,
     OPT_NUMBER,
+    OPT_DIAL,
     OPT_URI,
     OPT_CODEC,
     OPT_AGENT_CODEC,
@@ -71,6 +73,7 @@ static const struct option known[] = {
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"warm", required_argument, NULL, OPT_WARM},
     {"number", required_argument, NULL, OPT_NUMBER},
+    {"dial", required_argument, NULL, OPT_DIAL},
     {"uri", required_argument, NULL, OPT_URI},
     {"codec", required_argument, NULL, OPT_CODEC},
     {"agent-codec", required_argument, NULL, OPT_AGENT_CODEC},
@@ -177,6 +180,8 @@ static bool take(struct options *o, int option, const char *text) {
         return read_number(text, 0, 3600, &o->warm_s);
     case OPT_NUMBER:
         return read_number(text, 1, 999999999, &o->first_number);
+    case OPT_DIAL:
+        return read_number(text, 1, 999999999, &o->dialled);
     case OPT_CODEC:
         return read_codec(text, &o->caller_codec) && o->caller_codec != CODEC_L16;
     case OPT_AGENT_CODEC:

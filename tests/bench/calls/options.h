@@ -16,7 +16,8 @@ struct options {
     struct sockaddr_in web;        // where browser-like callers ask for sessions; port 0: SIP callers instead
     const char *campaign, *region; // what they ask for
     unsigned calls, first_number;
-    double rate; // calls begun in a second
+    unsigned dialled; // by every caller; 0 = each its own number
+    double rate;      // calls begun in a second
     unsigned warm_s, seconds;
     enum codec_id caller_codec;
     enum codec_id agent_codec; // CODEC_L16 for PCM
