@@ -25,19 +25,6 @@ struct route_table {
     struct network *sources; // of all numbers
 };
 
-// "+1 (555) 010-99" and "155501099" are the same number. "" when there is no digit in it.
-static void digits_of(const char *text, char *out, size_t out_size) {
-    size_t n = 0;
-    bool some = false;
-    for (const char *c = text; *c && n + 1 < out_size; c++) {
-        if (strchr("-.() ", *c) || (*c == '+' && c == text))
-            continue;
-        some |= *c >= '0' && *c <= '9';
-        out[n++] = *c;
-    }
-    out[some ? n : 0] = '\0';
-}
-
 static bool is_telephone(const char *digits) {
     return *digits && strspn(digits, "0123456789*#") == strlen(digits);
 }
@@ -86,7 +73,7 @@ static void fill(struct route_table *table, const struct conf *conf) {
                 continue;
             struct route_number *entry = &table->numbers[table->number_count];
             *entry = (struct route_number){.found = {business, number}, .order = table->number_count++};
-            digits_of(number->number, entry->digits, sizeof entry->digits);
+            conf_digits(number->number, entry->digits, sizeof entry->digits);
             entry->sources = table->sources + sources;
             entry->source_count = fill_sources(table->sources + sources, &number->allowed_source_ips);
             sources += entry->source_count;
@@ -181,7 +168,7 @@ static const struct route_number *entry_of(const struct route_table *table,
                                            const struct conf_number *number) {
     char digits[SIP_TEXT_ID];
     size_t same = 0;
-    digits_of(number->number, digits, sizeof digits);
+    conf_digits(number->number, digits, sizeof digits);
     const struct route_number *entry = find_digits(table, digits, &same);
     for (size_t i = 0; i < same; i++) {
         if (entry[i].found.number == number)
@@ -234,7 +221,7 @@ static bool may_call(const struct route_number *entry, const struct in6_addr *so
 bool route_check(const struct route_table *table, const struct sip_request *request,
                  const struct in6_addr *source, struct route_found *found, struct route_refusal *refusal) {
     char digits[SIP_TEXT_ID];
-    digits_of(request->called, digits, sizeof digits);
+    conf_digits(request->called, digits, sizeof digits);
     bool keys = *request->business_id || *request->phone_id || !is_telephone(digits);
     const struct route_number *entry =
         keys ? by_keys(table, request, refusal) : by_digits(table, digits, refusal);

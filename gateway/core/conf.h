@@ -185,7 +185,9 @@ void conf_free(const struct conf *conf);
 int conf_print(const struct conf *conf, FILE *out);
 
 const struct conf_campaign *conf_campaign(const struct conf *conf, const char *id); // NULL when there is none
-const char *conf_encoding_name(enum conf_encoding encoding);                        // "PCM", "MULAW", ...
+// What counts of a telephone number: "+1 (555) 010-99" and "155501099" are the same. "" when no digit is in it.
+void conf_digits(const char *number, char *out, size_t out_size);
+const char *conf_encoding_name(enum conf_encoding encoding); // "PCM", "MULAW", ...
 
 // Names the keys that differ between two confs and need a restart, one line each on `out`; returns how many.
 size_t conf_restart_needed(const struct conf *old_conf, const struct conf *new_conf, FILE *out);

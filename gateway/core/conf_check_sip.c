@@ -174,13 +174,58 @@ static void check_business(struct conf_reader *reader, const struct conf *conf,
     char path[CONF_PATH_MAX], list[CONF_PATH_MAX], key[CONF_PATH_MAX];
     conf_join(path, "Businesses", business->id);
     size_t digits = strspn(business->id, "0123456789");
-    if (!digits || business->id[digits] || digits > 18)
-        conf_error(reader, path, "is no business id; write it as a whole number");
+    if (!digits || business->id[digits] || digits > 18 || (digits > 1 && *business->id == '0'))
+        conf_error(reader, path, "is no business id; write it as a whole number without zeros before it");
     conf_join(list, path, "Numbers");
     for (size_t i = 0; i < business->number_count; i++) {
         conf_join(key, list, business->numbers[i].id);
         check_number(reader, conf, &business->numbers[i], key);
     }
+}
+
+struct dialled {
+    char digits[128];
+    const char *business_id, *id;
+};
+
+static int compare_dialled(const void *a, const void *b) {
+    const struct dialled *left = a, *right = b;
+    return strcmp(left->digits, right->digits);
+}
+
+static void warn_same(struct conf_reader *reader, const struct dialled *one, const struct dialled *other) {
+    char path[CONF_PATH_MAX];
+    snprintf(path, sizeof path, "Businesses.%s.Numbers.%s.Number", one->business_id, one->id);
+    if (*one->digits && strcmp(one->digits, other->digits) == 0)
+        conf_warn(
+            reader, path,
+            "is that of Businesses.%s.Numbers.%s too: dialled alone it finds neither; X-Business-Id and "
+            "X-Phone-Id tell them apart",
+            other->business_id, other->id);
+}
+
+// A trunk may name a number by its digits alone only while one number has them.
+static void check_dialled(struct conf_reader *reader, const struct conf *conf) {
+    size_t count = 0;
+    for (size_t i = 0; i < conf->business_count; i++)
+        count += conf->businesses[i].number_count;
+    struct dialled *all = calloc(count + 1, sizeof *all), *next = all;
+    if (!all) {
+        reader->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < conf->business_count; i++) {
+        for (size_t j = 0; j < conf->businesses[i].number_count; j++, next++) {
+            const struct conf_number *number = &conf->businesses[i].numbers[j];
+            *next = (struct dialled){.business_id = conf->businesses[i].id, .id = number->id};
+            if (strcasecmp(number->provider, "SIP") == 0)
+                conf_digits(number->number, next->digits, sizeof next->digits);
+        }
+    }
+    qsort(all, count, sizeof *all, compare_dialled);
+    for (size_t i = 1; i < count; i++)
+        warn_same(reader, &all[i], &all[i - 1]);
+    free(all);
 }
 
 static void check_region(struct conf_reader *reader, const struct conf *conf,
@@ -227,6 +272,7 @@ void conf_check_sip(struct conf_reader *reader, const json_t *tree, struct conf 
     check_forwarded_headers(reader, &conf->sip.forwarded_headers);
     for (size_t i = 0; i < conf->business_count; i++)
         check_business(reader, conf, &conf->businesses[i]);
+    check_dialled(reader, conf);
     for (size_t i = 0; i < conf->region_count; i++)
         check_region(reader, conf, &conf->regions[i]);
 }

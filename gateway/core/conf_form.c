@@ -90,6 +90,18 @@ bool conf_is_url(const char *text, const char *const *schemes) {
     return false;
 }
 
+void conf_digits(const char *number, char *out, size_t out_size) {
+    size_t n = 0;
+    bool some = false;
+    for (const char *c = number; *c && n + 1 < out_size; c++) {
+        if (strchr("-.() ", *c) || (*c == '+' && c == number))
+            continue;
+        some |= isdigit((unsigned char)*c) != 0;
+        out[n++] = *c;
+    }
+    out[some ? n : 0] = '\0';
+}
+
 bool conf_is_readable(const char *path) {
     return access(path, R_OK) == 0;
 }

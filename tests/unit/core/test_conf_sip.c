@@ -169,6 +169,7 @@ static void forms(void **state) {
     error(SIP("\"ForwardedHeaders\":[\"Via\"]"), "Sip.ForwardedHeaders.0");
     error(SIP("\"ForwardedHeaders\":[\"X-a b\"]"), "Sip.ForwardedHeaders.0");
     error(SIP("\"SessionExpiresSeconds\":60"), "Sip.SessionExpiresSeconds: found 60");
+    error(HEAD ",\"Businesses\":{\"01\":{}}}", "Businesses.01: is no business id");
     error(HEAD ",\"Businesses\":{\"x1\":{}}}", "Businesses.x1: is no business id");
     error(HEAD ",\"Businesses\":{\"1\":{\"Numbers\":{\"a\":{\"Provider\":\"Twilio\"}}}}}",
           "Businesses.1.Numbers.a.Number: is missing");
@@ -188,6 +189,11 @@ static void names_that_lead_nowhere_warn(void **state) {
             "Businesses.1.Numbers.a.RouteId: is missing");
     warning(HEAD ",\"Regions\":{\"EU\":{\"FallbackRegionIds\":[\"US\"]}}}",
             "Regions.EU.FallbackRegionIds.0: \"US\" is not in Regions");
+    warning(HEAD REGION
+            ",\"Businesses\":{\"1\":{\"Numbers\":{\"a\":{\"Number\":\"+1-5\",\"RouteId\":\"r\",\"RegionId\":"
+            "\"EU\"}}},\"2\":{\"Numbers\":{\"b\":{\"Number\":\"1-5\",\"RouteId\":\"r\",\"RegionId\":\"EU\"},"
+            "\"c\":{\"Number\":\"15\",\"Provider\":\"Twilio\"}}}}}",
+            "too: dialled alone it finds neither");
     warning("{\"VoiceAiPlatform\":{\"BaseUrl\":\"http://p/\",\"ApiSecretToken\":\"t\"},"
             "\"Gateway\":{\"Roles\":[\"media\"]}" REGION ",\"Businesses\":{\"7\":{\"Numbers\":{\"a\":{"
             "\"Number\":\"+1\",\"RouteId\":\"r\",\"RegionId\":\"EU\",\"CampaignId\":\"c\"}}}}}",
