@@ -163,6 +163,22 @@ static void test_on_hold_nothing_is_sent_but_reports(void **state) {
     world_free(world);
 }
 
+// Some stop their RTP clock while they hold, and then go on where they were.
+static void test_heard_again_after_a_clock_that_stood(void **state) {
+    (void)state;
+    struct world *world = world_new(&g711);
+    steps(world, 50);
+    for (unsigned i = 0; i < 1500; i++) { // half a minute of `a` saying nothing at all
+        world->now_us += STEP_US;
+        deliver(world);
+        end_read(&world->b);
+    }
+    steps(world, 100);
+    assert_true(heard_tone(&world->b, 440) > 0.98);
+    assert_true(stats_of(&world->b).jitter_target_ms < 200);
+    world_free(world);
+}
+
 static void test_reports_tell_loss_and_round_trip(void **state) {
     (void)state;
     struct world *world = world_new(&g711);
@@ -192,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_packets_never_stop),
         cmocka_unit_test(test_comfort_noise_where_offered),
         cmocka_unit_test(test_on_hold_nothing_is_sent_but_reports),
+        cmocka_unit_test(test_heard_again_after_a_clock_that_stood),
         cmocka_unit_test(test_reports_tell_loss_and_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
