@@ -101,9 +101,8 @@ end
 
 -- Back to where it stood, and its campaign is paid back.
 local function queue_back(id)
-  local entry = redis.call('HMGET', 'queue:entry:' .. id, 'campaign', 'seq', 'rate')
+  local entry = redis.call('HMGET', 'queue:entry:' .. id, 'campaign', 'seq')
   redis.call('ZREM', 'queue:taken', id)
-  rate_hold(entry[3], id, now + RATE_MS)
   redis.call('HSET', 'queue:entry:' .. id, 'state', 'waiting', 'lease', '')
   queue_join(id, entry[1], entry[2])
   redis.call('ZINCRBY', 'queue:active', -1 / queue_weight(entry[1]), entry[1])

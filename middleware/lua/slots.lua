@@ -18,10 +18,13 @@ if not now then
 end
 local START_MS = 30000 -- to set a call up in: more than the platform's answer may take
 local KEEP_ENDED_MS, KEEP_SESSION_MS = 600000, 86400000
+-- Without a sweep for so long nobody could reach Redis, and everybody gets as long again to say that they are there.
+local GAP_MS = 15000
 local freed, moved = false, false -- what desk_tell has to say
 
 local function calm()
-  return now < tonumber(redis.call('GET', 'desk:calm') or 0)
+  local times = redis.call('MGET', 'desk:calm', 'desk:beat')
+  return now < tonumber(times[1] or 0) or now - tonumber(times[2] or now) > GAP_MS
 end
 
 -- `rate` is the address as the limits count it; a call that no limit counts has none.

@@ -3,8 +3,6 @@
 -- target and args for the client of an entry whose servers die again and again. Answers {lapsed, returned, failed,
 -- left, slots, waiting}.
 local MOST_CRASHES = 3
--- Without a sweep for so long, everybody gets as long again to say that they are there.
-local GAP_MS = 15000
 local _, target, args = unpack(ARGV)
 local beat = tonumber(redis.call('GET', 'desk:beat') or now)
 redis.call('SET', 'desk:beat', now)

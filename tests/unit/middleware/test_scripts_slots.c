@@ -110,6 +110,7 @@ static void nothing_lapses_after_an_outage_before_the_living_have_spoken(void **
     ask("a", 0);
     hold("a");
     s.now_ms += 60000; // nobody could reach Redis
+    assert_string_equal(run(SCRIPT_admit, "b n1 1 b demo 1 10.0.0.1 text 1 0"), "[0 0]");
     assert_string_equal(run(SCRIPT_sweep, "SessionFailed []"), "[0 0 0 0 1 0]");
     assert_string_equal(hold("a"), "[]");
     for (int i = 0; i < 16; i++) {
