@@ -59,18 +59,21 @@ static void call_post_end(struct call *call, enum call_cause cause, const char *
     call->env.post(SESSION_ENDED, call->handle, msg, call->env.arg);
 }
 
+void call_figures(const struct call *call, struct call_figures *out) {
+    call_figures_take(out, &call->setup, &call->leg, call->bridge, call->up_us);
+}
+
 void call_end(struct call *call, enum call_cause cause, const char *code, const char *message) {
     if (call->state == CALL_ENDING)
         return;
     call->state = CALL_ENDING;
     if (cause != CALL_HUNG_UP)
         metric_add(METRIC_CALLS_FAILED, 1);
+    struct call_figures figures;
+    call_figures(call, &figures);
     const struct call_report report = {.call_id = call->id,
-                                       .leg = &call->leg,
-                                       .bridge = call->bridge,
-                                       .setup = &call->setup,
+                                       .figures = &figures,
                                        .began_us = call->began_us,
-                                       .up_us = call->up_us,
                                        .code = code,
                                        .message = message};
     call_report(&report);

@@ -12,6 +12,7 @@
 #ifndef IQ_GATEWAY_CALL_H
 #define IQ_GATEWAY_CALL_H
 
+#include "gateway/call_figures.h"
 #include "gateway/call_msg.h"
 #include "gateway/core/conf.h"
 #include "gateway/core/ticker.h"
@@ -36,6 +37,7 @@ struct call_env {
 };
 
 int call_new(struct call **out, const struct call_env *env, uint64_t handle, const struct call_open *open);
+void call_figures(const struct call *call, struct call_figures *out); // how it is doing
 void call_mail(struct call *call, enum call_mail type, const struct call_msg *msg);
 
 #endif

@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one line a call leaves in the log when it ends: who ended it and why, how long, codec, packets, loss,
-// jitter.
+// What a call leaves behind when it ends: one line in the log (who ended it and why, how long, codec, packets, loss,
+// jitter, how it sounded), and its share of the metrics.
 #ifndef IQ_GATEWAY_CALL_REPORT_H
 #define IQ_GATEWAY_CALL_REPORT_H
 
-#include "gateway/bridge.h"
-#include "media/leg.h"
-
-#include <stdint.h>
-
-// How long each step before the conversation took; 0 for those that a call of its kind has not.
-struct call_setup {
-    char sip_call_id[256];          // of a trunk's call, "" for a browser's
-    uint32_t claim_ms, platform_ms; // Redis, and the platform's initiate
-    uint32_t agent_ms, confirm_ms;  // the agent's socket; from our 200 to its ACK
-};
+#include "gateway/call_figures.h"
 
 // Borrowed for the call.
 struct call_report {
     const char *call_id;
-    const struct leg *leg;
-    const struct bridge *bridge; // NULL when the call never came so far
-    const struct call_setup *setup;
-    uint64_t began_us, up_us; // up_us 0 likewise
+    const struct call_figures *figures;
+    uint64_t began_us;
     const char *code, *message;
 };
 

@@ -67,14 +67,8 @@ bool doors_admin_allowed(const struct doors *doors, const struct http_request *r
 
 static void on_admin_calls(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
-    if (!doors_admin_allowed(doors, request))
-        return;
-    char *list = sessions_list_json(doors->sessions);
-    if (list)
-        http_reply_json(request->exchange, 200, list);
-    else
-        http_reply_message(request->exchange, 500, "Out of memory.");
-    free(list);
+    if (doors_admin_allowed(doors, request))
+        live_list(doors->live, request->exchange);
 }
 
 static void on_admin_hang_up(const struct http_request *request, void *arg) {

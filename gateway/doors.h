@@ -3,12 +3,14 @@
 #ifndef IQ_GATEWAY_DOORS_H
 #define IQ_GATEWAY_DOORS_H
 
+#include "gateway/live.h"
 #include "gateway/sessions.h"
 #include "middleware/redis.h"
 #include "signaling/http.h"
 
 struct doors {
     struct sessions *sessions;   // borrowed
+    struct live *live;           // borrowed
     const struct redis *redis;   // borrowed
     const char *admin_token;     // borrowed; "" = /api/admin is off (404)
     void (*on_drain)(void *arg); // POST /api/admin/drain

@@ -55,6 +55,7 @@ struct gateway {
     struct store *store; // gone once it is closed
     struct auth *auth;
     struct sessions *sessions;
+    struct live *live;
     struct browser *browser;
     struct httpc *httpc;
     struct front *front;
@@ -78,7 +79,9 @@ struct gateway {
 
 static void on_mail(struct mail *mail, void *arg) {
     struct gateway *gateway = arg;
-    if (mail->type >= SIP_ROUTE)
+    if (mail->type == WORKER_SNAPSHOT)
+        live_mail(gateway->live, mail);
+    else if (mail->type >= SIP_ROUTE)
         telephony_mail(gateway->telephony, mail);
     else
         sessions_mail(gateway->sessions, mail);
@@ -158,6 +161,7 @@ static void gateway_close(struct gateway *gateway) {
     uv_close((uv_handle_t *)&gateway->timer, NULL);
     uv_close((uv_handle_t *)&gateway->ice_timer, NULL);
     telephony_close(gateway->telephony);
+    live_close(gateway->live);
     gateway->closing = gateway->echo ? 3 : 2;
     front_close(gateway->front, on_server_closed, gateway);
     if (gateway->echo)
@@ -305,6 +309,11 @@ static int start_sessions(struct gateway *gateway) {
     rc = sessions_new(&gateway->sessions, &config);
     if (rc)
         return rc;
+    const struct live_config live = {gateway->loop, gateway->sessions, gateway->workers,
+                                     gateway->worker_count};
+    rc = live_new(&gateway->live, &live);
+    if (rc)
+        return rc;
     sessions_set_public_url(gateway->sessions, conf->gateway.public_url);
     struct browser_events events;
     sessions_browser_events(gateway->sessions, &events);
@@ -357,6 +366,7 @@ static int start_telephony(struct gateway *gateway, struct err_text *err) {
 static int start_http(struct gateway *gateway, struct err_text *err) {
     const struct conf *conf = gateway->conf;
     gateway->doors = (struct doors){.sessions = gateway->sessions,
+                                    .live = gateway->live,
                                     .redis = store_redis(gateway->store),
                                     .admin_token = conf->gateway.admin_token,
                                     .on_drain = on_drain_asked,
@@ -472,6 +482,7 @@ void gateway_reload(struct gateway *gateway, struct conf *conf) {
 void gateway_free(struct gateway *gateway) {
     telephony_free(gateway->telephony);
     browser_free(gateway->browser);
+    live_free(gateway->live);
     sessions_free(gateway->sessions);
     front_free(gateway->front);
     auth_free(gateway->auth);

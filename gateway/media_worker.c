@@ -9,7 +9,7 @@
 #include <string.h>
 
 // Mail types of the worker itself, beyond those of calls.
-enum { WORKER_SET_ICE = 1000, WORKER_SET_CONF };
+enum { WORKER_SET_ICE = 1000, WORKER_SET_CONF, WORKER_TAKE_SNAPSHOT };
 
 struct call_ref {
     uint64_t handle;
@@ -74,6 +74,35 @@ static void media_worker_apply_ice(struct media_worker *worker, const struct med
     worker->peer_env_same_host.allow_loopback = true;
 }
 
+static int compare_items(const void *a, const void *b) {
+    const struct media_snapshot_item *left = a, *right = b;
+    return (left->handle > right->handle) - (left->handle < right->handle);
+}
+
+static struct media_snapshot *snapshot_new(const struct media_worker *worker) {
+    size_t count = 0;
+    for (uint32_t i = 0; i < worker->config.capacity; i++)
+        count += worker->refs[i].call != NULL;
+    struct media_snapshot *snapshot = calloc(1, sizeof *snapshot + count * sizeof snapshot->items[0]);
+    if (!snapshot)
+        return NULL;
+    for (uint32_t i = 0; i < worker->config.capacity; i++) {
+        if (!worker->refs[i].call)
+            continue;
+        struct media_snapshot_item *item = &snapshot->items[snapshot->count++];
+        item->handle = worker->refs[i].handle;
+        call_figures(worker->refs[i].call, &item->figures);
+    }
+    qsort(snapshot->items, count, sizeof snapshot->items[0], compare_items);
+    return snapshot;
+}
+
+static void take_snapshot(struct media_worker *worker, uint64_t request) {
+    struct mail mail = {
+        .to = request, .type = WORKER_SNAPSHOT, .data = snapshot_new(worker), .free_data = free};
+    mailbox_post(worker->config.ctl, mail); // when it is lost, ctl answers without it
+}
+
 static void on_mail(struct mail *mail, void *arg) {
     struct media_worker *worker = arg;
     switch (mail->type) {
@@ -87,6 +116,9 @@ static void on_mail(struct mail *mail, void *arg) {
         conf_free(worker->conf);
         worker->conf = worker->call_env.conf = mail->data;
         mail->data = NULL;
+        return;
+    case WORKER_TAKE_SNAPSHOT:
+        take_snapshot(worker, mail->to);
         return;
     default:
         break;
@@ -185,6 +217,10 @@ int media_worker_set_conf(struct media_worker *worker, const struct conf *conf) 
                                                      .data = (void *)(uintptr_t)conf_hold(conf),
                                                      .free_data = free_conf,
                                                      .vital = true});
+}
+
+int media_worker_snapshot(struct media_worker *worker, uint64_t request) {
+    return worker_post(worker->worker, (struct mail){.to = request, .type = WORKER_TAKE_SNAPSHOT});
 }
 
 void media_worker_stop(struct media_worker *worker) {

@@ -3,12 +3,23 @@
 #ifndef IQ_GATEWAY_MEDIA_WORKER_H
 #define IQ_GATEWAY_MEDIA_WORKER_H
 
+#include "gateway/call_figures.h"
 #include "gateway/call_msg.h"
 #include "gateway/core/conf.h"
 #include "gateway/core/worker.h"
 #include "webrtc/peer.h"
 
 struct media_worker;
+
+// Mail to ctl beside that of calls: `to` is the request, data a struct media_snapshot, or NULL without memory.
+enum { WORKER_SNAPSHOT = 1100 };
+struct media_snapshot {
+    size_t count;
+    struct media_snapshot_item {
+        uint64_t handle; // of the session
+        struct call_figures figures;
+    } items[]; // by handle
+};
 
 // STUN and TURN servers for our own candidates, names resolved. Plain data: travels by mail.
 enum { MEDIA_MAX_TURNS = 4 };
@@ -37,6 +48,8 @@ int media_worker_open(struct media_worker *worker, uint64_t handle, struct call_
 int media_worker_set_ice(struct media_worker *worker,
                          const struct media_ice *ice);                           // for calls that begin later
 int media_worker_set_conf(struct media_worker *worker, const struct conf *conf); // the same
+// All its calls as they are doing now: comes to ctl as a WORKER_SNAPSHOT mail for `request`.
+int media_worker_snapshot(struct media_worker *worker, uint64_t request);
 void media_worker_stop(struct media_worker *worker); // hangs up what is left, then ends the thread
 void media_worker_join(struct media_worker *worker); // frees
 

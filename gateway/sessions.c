@@ -225,9 +225,15 @@ int sessions_hang_up_one(struct sessions *sessions, const char *session_id, cons
     return 0;
 }
 
+struct listing {
+    json_t *list;
+    sessions_more_fn *more;
+    void *arg;
+};
+
 static void list_one(uint64_t handle, void *object, void *arg) {
-    (void)handle;
     const struct session *session = object;
+    const struct listing *listing = arg;
     if (session->state != SESSION_LIVE)
         return;
     json_t *item =
@@ -236,17 +242,16 @@ static void list_one(uint64_t handle, void *object, void *arg) {
     if (!item)
         return;
     session->side->describe(item, session->side_arg);
-    json_array_append_new(arg, item);
+    if (listing->more)
+        listing->more(handle, item, listing->arg);
+    json_array_append_new(listing->list, item);
 }
 
-char *sessions_list_json(const struct sessions *sessions) {
-    json_t *list = json_array();
-    if (!list)
-        return NULL;
-    slot_each(sessions->slots, list_one, list);
-    char *text = json_dumps(list, JSON_COMPACT);
-    json_decref(list);
-    return text;
+json_t *sessions_list(const struct sessions *sessions, sessions_more_fn *more, void *arg) {
+    struct listing listing = {.list = json_array(), .more = more, .arg = arg};
+    if (listing.list)
+        slot_each(sessions->slots, list_one, &listing);
+    return listing.list;
 }
 
 void sessions_set_public_url(struct sessions *sessions, const char *url) {

@@ -71,8 +71,10 @@ void sessions_hang_up(struct sessions *sessions, const char *reason); // every c
 bool sessions_draining(const struct sessions *sessions);
 uint32_t sessions_live(const struct sessions *sessions);
 
-// For /api/admin: calls as a JSON array (malloc'ed), and hanging one up (-ENOENT).
-char *sessions_list_json(const struct sessions *sessions);
+// For /api/admin: the live calls as a JSON array, to each of which `more` (may be NULL) adds what else is known by its
+// handle; and hanging one up (-ENOENT).
+typedef void sessions_more_fn(uint64_t handle, json_t *item, void *arg);
+json_t *sessions_list(const struct sessions *sessions, sessions_more_fn *more, void *arg);
 int sessions_hang_up_one(struct sessions *sessions, const char *session_id, const char *reason);
 
 #endif

@@ -168,3 +168,28 @@ METRIC(METRIC_SIP_CALLS_GIVEN_UP, counter, "iqra_sip_calls_total", "outcome=\"gi
        "Calls of trunks by how their setup ended")
 METRIC(METRIC_SIP_SETUP_MS, counter, "iqra_sip_setup_milliseconds_total", "",
        "From the INVITE to the answer, of answered calls together")
+METRIC(METRIC_SETUP_CLAIM_MS, counter, "iqra_call_setup_milliseconds_total", "step=\"claim\"",
+       "Time of the steps before a conversation, of all calls together")
+METRIC(METRIC_SETUP_PLATFORM_MS, counter, "iqra_call_setup_milliseconds_total", "step=\"platform\"",
+       "Time of the steps before a conversation, of all calls together")
+METRIC(METRIC_SETUP_AGENT_MS, counter, "iqra_call_setup_milliseconds_total", "step=\"agent\"",
+       "Time of the steps before a conversation, of all calls together")
+METRIC(METRIC_SETUP_CONFIRM_MS, counter, "iqra_call_setup_milliseconds_total", "step=\"confirm\"",
+       "Time of the steps before a conversation, of all calls together")
+METRIC(METRIC_CALLS_PCMU, counter, "iqra_calls_talked_total", "codec=\"PCMU\"",
+       "Calls that ended after a conversation")
+METRIC(METRIC_CALLS_PCMA, counter, "iqra_calls_talked_total", "codec=\"PCMA\"",
+       "Calls that ended after a conversation")
+METRIC(METRIC_CALLS_G722, counter, "iqra_calls_talked_total", "codec=\"G722\"",
+       "Calls that ended after a conversation")
+METRIC(METRIC_CALLS_OPUS, counter, "iqra_calls_talked_total", "codec=\"opus\"",
+       "Calls that ended after a conversation")
+METRIC(METRIC_CALL_TALKED_MS, counter, "iqra_call_talked_milliseconds_total", "", "Conversations together")
+METRIC(METRIC_CALL_JITTER_US, counter, "iqra_call_jitter_microseconds_total", "",
+       "Interarrival jitter at the end of each of these calls, summed")
+METRIC(METRIC_CALL_RTT_US, counter, "iqra_call_rtt_microseconds_total", "",
+       "Round trip time at the end of each of these calls, summed; 0 where it is not known")
+METRIC(METRIC_CALL_MOS_HEARD, counter, "iqra_call_mos_hundredths_total", "direction=\"in\"",
+       "Estimated MOS of each of these calls, summed, times 100")
+METRIC(METRIC_CALL_MOS_SENT, counter, "iqra_call_mos_hundredths_total", "direction=\"out\"",
+       "Estimated MOS of each of these calls, summed, times 100")

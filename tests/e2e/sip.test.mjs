@@ -47,6 +47,10 @@ describe('trunks', () => {
     const [live] = await admin(house.gateway, 'calls');
     assert.equal(live.kind, 'sip');
     assert.equal(live.callId, call.callId);
+    assert.equal(live.media.codec, 'PCMU');
+    assert.ok(live.media.packetsIn > 10 && live.media.packetsOut > 10, JSON.stringify(live.media));
+    assert.ok(live.media.mosHeard > 4 && live.media.mosHeard < 4.5, JSON.stringify(live.media));
+    assert.ok(live.agent.framesOut > 10, JSON.stringify(live.agent));
     peer.bye(call);
     assert.equal((await peer.final(call, 'BYE')).status, 200);
     await until(() => agent.closed, 'the agent to be let go', 3000);
@@ -233,7 +237,7 @@ describe('trunks', () => {
     await noCalls(house.gateway);
     const line = house.gateway.logs.find((l) => l.mod === 'call' && /^ended/.test(l.msg) && l.msg.includes(call.callId));
     assert.equal(line.call, call.queueId);
-    assert.match(line.msg, /ended \(caller_hangup\): The caller hung up\..* PCMU.*received \d+ packets.*claim \d+ ms, platform \d+ ms, agent \d+ ms, ACK \d+ ms/);
+    assert.match(line.msg, /ended \(caller_hangup\): The caller hung up\..* PCMU.*received \d+ packets.*MOS 4\.\d+.*claim \d+ ms, platform \d+ ms, agent \d+ ms, ACK \d+ ms/);
     rtp.close();
   });
 

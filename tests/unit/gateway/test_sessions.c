@@ -404,15 +404,25 @@ static void draining_takes_nothing_new_and_says_when_it_is_idle(void **state) {
     assert_int_equal(f.idle, 1);
 }
 
+static void add_more(uint64_t handle, json_t *item, void *arg) {
+    (void)arg;
+    assert_int_equal(handle, f.handle);
+    json_object_set_new(item, "more", json_true());
+}
+
 static void operators_see_calls_and_hang_them_up(void **state) {
     (void)state;
     char url[2048];
     admit("ses_1", url, sizeof url);
     assert_int_equal(sessions_hang_up_one(f.sessions, "ses_1", "x"), -ENOENT);
     void *attachment = attach("ses_1", SOCKET_A);
-    char *list = sessions_list_json(f.sessions);
-    assert_non_null(strstr(list, "\"ses_1\""));
-    free(list);
+    json_t *list = sessions_list(f.sessions, add_more, NULL);
+    assert_int_equal(json_array_size(list), 1);
+    json_t *item = json_array_get(list, 0);
+    assert_string_equal(json_string_value(json_object_get(item, "sessionId")), "ses_1");
+    assert_string_equal(json_string_value(json_object_get(item, "kind")), "browser");
+    assert_true(json_is_true(json_object_get(item, "more")));
+    json_decref(list);
     assert_int_equal(sessions_hang_up_one(f.sessions, "ses_1", "x"), 0);
     assert_int_equal(f.posted[0], CALL_HANGUP);
     f.browser.on_detach(attachment, true, 1000, f.browser.arg);
