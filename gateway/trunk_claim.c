@@ -22,6 +22,7 @@ static void call_challenge(struct trunk_call *call, const struct conf_number *nu
     }
     snprintf(login->username, sizeof login->username, "%s", number->override_sip_username);
     snprintf(login->password, sizeof login->password, "%s", number->override_sip_password);
+    login->sha256 = number->offer_sha256;
     trunk_call_enter(call, TRUNK_LOGIN);
     trunks_post(call->trunks, SIP_CHALLENGE, call->key.handle, login, sip_login_free);
 }

@@ -72,14 +72,16 @@ void dialog_learn_way(struct dialog *dialog, nta_incoming_t *irq, const sip_t *s
 
 // Birth and end
 
-static char const *local_contact(struct dialog *dialog, const struct sip_invite *invite) {
-    const char *public_address = dialog->uas->conf->gateway.public_address;
-    const char *host = public_address && *public_address ? public_address : invite->local;
+// Where the peer finds us: behind a 1:1 NAT by our public address, if that is of the family that it uses.
+static void set_contact(struct dialog *dialog, const struct sip_invite *invite) {
+    const char *outside = dialog->uas->conf->gateway.public_address;
+    const char *host = invite->local;
+    bool v6 = strchr(host, ':') != NULL;
+    if (outside && *outside && v6 == (strchr(outside, ':') != NULL))
+        host = outside;
     const tp_name_t *name = tport_name(tport_parent(dialog->tport));
-    bool bare_v6 = strchr(host, ':') && *host != '[';
-    snprintf(dialog->contact, sizeof dialog->contact, "<sip:%s%s%s:%s;transport=%s>", bare_v6 ? "[" : "",
-             host, bare_v6 ? "]" : "", name->tpn_port, name->tpn_proto);
-    return dialog->contact;
+    snprintf(dialog->contact, sizeof dialog->contact, "<sip:%s%s%s:%s;transport=%s>", v6 ? "[" : "", host,
+             v6 ? "]" : "", name->tpn_port, name->tpn_proto);
 }
 
 static nta_leg_t *new_leg(struct dialog *dialog, const sip_t *sip) {
@@ -111,7 +113,7 @@ static void fill(struct dialog *dialog, nta_incoming_t *irq, const sip_t *sip,
     dialog->peer_has_update = allows(sip, "UPDATE");
     dialog->peer_has_timer = dialog_timer_ask(sip).supported;
     dialog_learn_way(dialog, irq, sip);
-    local_contact(dialog, invite);
+    set_contact(dialog, invite);
     dialog->decide_us = ticker_now_us() + DIALOG_DECIDE_S * 1000000ULL;
 }
 
@@ -278,7 +280,7 @@ static void on_challenge(struct dialog *dialog, const struct sip_login *login) {
         dialog_log(warn, dialog, "%s: wrong login", dialog->call_id);
     nta_incoming_t *invite = dialog->invite;
     dialog->invite = NULL;
-    uas_challenge(dialog->uas, invite, verdict == DIGEST_STALE);
+    uas_challenge(dialog->uas, invite, login, verdict == DIGEST_STALE);
     dialog_over(dialog, SIP_OVER_LOGIN, wrong ? "wrong login" : "asked for a login");
     dialog_free(dialog);
 }

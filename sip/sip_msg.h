@@ -62,6 +62,7 @@ struct sip_text {
 // What callers of a number must know (RFC 3261 section 22).
 struct sip_login {
     char username[128], password[128]; // never logged
+    bool sha256;                       // offered beside MD5
 };
 
 struct sip_header {

@@ -79,8 +79,7 @@ int uas_post(struct uas *uas, uint64_t handle, enum sip_mail type, void *data, v
              bool vital);
 int uas_post_text(struct uas *uas, uint64_t handle, enum sip_mail type, unsigned code, const char *text);
 
-// 401, with a nonce for each algorithm.
-void uas_challenge(struct uas *uas, nta_incoming_t *irq, bool stale);
+void uas_challenge(struct uas *uas, nta_incoming_t *irq, const struct sip_login *login, bool stale); // 401
 enum digest_verdict uas_check_login(struct uas *uas, const sip_t *sip, const struct sip_login *login);
 
 void uas_dialog_gone(struct uas *uas); // from dialog.c: one of them is freed

@@ -13,7 +13,7 @@ static int64_t now_s(void) {
     return now.tv_sec;
 }
 
-void uas_challenge(struct uas *uas, nta_incoming_t *irq, bool stale) {
+void uas_challenge(struct uas *uas, nta_incoming_t *irq, const struct sip_login *login, bool stale) {
     static const char form[] =
         "Digest realm=\"" DIGEST_REALM "\", nonce=\"%s\", algorithm=%s, qop=\"auth\"%s";
     char nonce[DIGEST_NONCE], sha256[256], md5[256];
@@ -24,9 +24,11 @@ void uas_challenge(struct uas *uas, nta_incoming_t *irq, bool stale) {
     const char *old = stale ? ", stale=true" : "";
     snprintf(sha256, sizeof sha256, form, nonce, "SHA-256", old);
     snprintf(md5, sizeof md5, form, nonce, "MD5", old);
-    // The better one first (RFC 8760 section 2.4); who does not know it goes on to the next.
+    // The better one first (RFC 8760 section 2.4). Who does not know it should go on to the next, but many do not:
+    // they give up, so it has to be asked for.
     nta_incoming_treply(irq, SIP_401_UNAUTHORIZED, SIPTAG_SERVER_STR(UAS_PRODUCT),
-                        SIPTAG_WWW_AUTHENTICATE_STR(sha256), SIPTAG_WWW_AUTHENTICATE_STR(md5), TAG_END());
+                        TAG_IF(login->sha256, SIPTAG_WWW_AUTHENTICATE_STR(sha256)),
+                        SIPTAG_WWW_AUTHENTICATE_STR(md5), TAG_END());
     nta_incoming_destroy(irq);
 }
 

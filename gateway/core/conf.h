@@ -37,6 +37,7 @@ struct conf_number {
     struct conf_strings allowed_source_ips; // addresses and CIDR; none = any
     char *override_sip_username;            // digest (RFC 3261 section 22); empty = none asked for
     char *override_sip_password;            // secret
+    bool offer_sha256;                      // beside MD5 (RFC 8760)
     bool require_srtp;
 };
 

@@ -208,6 +208,8 @@ const struct conf_key conf_keys[] = {
      .help = "Digest login its trunk must give; empty = none"},
     {"Businesses.*.Numbers.*.OverrideSipPassword", CONF_STRING, CONF_SECRET, NUMBER(override_sip_password),
      .help = "Its password"},
+    {"Businesses.*.Numbers.*.OfferSha256", CONF_BOOL, 0, NUMBER(offer_sha256),
+     .help = "The login may be given by SHA-256, too, which older trunks cannot bear to hear of"},
     {"Businesses.*.Numbers.*.RequireSrtp", CONF_BOOL, 0, NUMBER(require_srtp), .help = "Refuse plain RTP"},
 
     {"Regions", CONF_MAP, 0, AT(regions), .elements = &regions, .help = "Regions and their servers, by id"},
