@@ -39,9 +39,9 @@ struct redis_events {
     void *arg;
 };
 
-// `events` and its members may be NULL. `connection_string` is StackExchange's form: "host:port,host:port,password=...,user=...,ssl=true,
-// defaultDatabase=n,serviceName=...,connectTimeout=ms"; or "unix:PATH". -EINVAL: `err` names what is wrong in
-// it, never its password. Connecting begins at once, from the loop.
+// `events` and its members may be NULL. `connection_string` has StackExchange's form, see
+// gateway/core/redis_string.h. -EINVAL: `err` names what is wrong in it, never its password. Connecting begins at
+// once, from the loop.
 int redis_new(struct redis **out, uv_loop_t *loop, const char *connection_string,
               const struct redis_events *events, struct err_text *err);
 // Every waiting command gets -ECANCELED inside; on_closed once, from the loop, when the memory is gone.

@@ -68,5 +68,6 @@ bool redis_means_down(const struct redis_reply *reply) {
         return false;
     // Before Redis 7 an error inside a script stands behind the script's own.
     return redis_is_error(reply, "READONLY") || redis_is_error(reply, "LOADING") ||
-           redis_is_error(reply, "MASTERDOWN") || strstr(reply->str, "-READONLY ");
+           redis_is_error(reply, "MASTERDOWN") || redis_is_error(reply, "MISCONF") ||
+           strstr(reply->str, "-READONLY ");
 }

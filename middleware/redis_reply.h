@@ -11,7 +11,7 @@ struct redis_reply *redis_reply_of(const void *hiredis);
 // An ERROR whose text begins with `code` ("NOSCRIPT").
 bool redis_is_error(const struct redis_reply *reply, const char *code);
 // An ERROR that says that this server cannot serve us now and another one, or the same one later, can: a
-// replica after a failover, or one that still loads its data.
+// replica after a failover, one that still loads its data, or cannot write it to its disk.
 bool redis_means_down(const struct redis_reply *reply);
 
 #endif

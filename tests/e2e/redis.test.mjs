@@ -63,7 +63,7 @@ test('Redis is killed: new sessions get 503, the call that is up goes on; Redis 
 
 test('Redis does not answer: sessions are refused in time, and admitted when it does again', async () => {
   const redis = new Redis();
-  const gateway = await Gateway.start({ RedisConnectionString: `${redis.target},syncTimeout=500` });
+  const gateway = await Gateway.start({ RedisConnectionString: `${redis.target},syncTimeout=1500` });
   assert.equal((await gateway.request()).status, 200);
   redis.signal('SIGSTOP');
   await assertRefused(gateway);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client against real servers: commands, scripts, channels, outages.
+#include "gateway/core/metrics.h"
 #include "tests/unit/middleware/redis_fixture.h"
+
+#include <sys/un.h>
 
 static struct {
     uv_loop_t loop;
@@ -254,9 +257,9 @@ static void a_kill_amid_pipelined_commands(void **state) {
 static void no_answer_in_time(void **state) {
     (void)state;
     client_close();
-    client_open(",syncTimeout=200");
+    client_open(",syncTimeout=1000");
     redis_until(&t.loop, redis_is_up, t.redis);
-    struct redis_answer a = ask("CLIENT PAUSE 600"), late = {.done = false};
+    struct redis_answer a = ask("CLIENT PAUSE 1500"), late = {.done = false};
     assert_string_equal(a.text, "OK");
     assert_int_equal(redis_send_words(t.redis, "INCR k", redis_on_answer, &late), 0);
     redis_until(&t.loop, redis_is_true, &late.done);
@@ -264,6 +267,51 @@ static void no_answer_in_time(void **state) {
     assert_false(redis_up(t.redis));
     redis_until(&t.loop, redis_is_up, t.redis);
     assert_non_null(strstr(t.why, "no answer within the time limit"));
+}
+
+// A listener that hangs up at once, and how often it was called.
+static struct {
+    int fd;
+    unsigned called;
+} busy;
+
+static bool is_called(void *count) {
+    for (int fd; (fd = accept(busy.fd, NULL, NULL)) >= 0; busy.called++)
+        close(fd);
+    return busy.called >= *(unsigned *)count;
+}
+
+static void attempts_become_rarer(void **state) {
+    (void)state;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    unsigned count = 6;
+    client_close();
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/busy", t.server.dir);
+    snprintf(t.server.target, sizeof t.server.target, "unix:%s", address.sun_path);
+    busy.called = 0;
+    busy.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(busy.fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(busy.fd, 64), 0);
+    client_open("");
+    uint64_t begin_ms = uv_now(&t.loop);
+    redis_until(&t.loop, is_called, &count);
+    // At least half of 50, 100, 200, 400 and 800 ms between them; how much more is the machine's business.
+    assert_true(uv_now(&t.loop) - begin_ms >= 25 + 50 + 100 + 200 + 400);
+    assert_int_equal(t.ups, 0);
+    close(busy.fd);
+}
+
+// Nobody sends a command, and it is noticed all the same.
+static void a_silent_server_is_noticed(void **state) {
+    (void)state;
+    client_close();
+    client_open(",keepAlive=1,syncTimeout=1000");
+    redis_until(&t.loop, redis_is_up, t.redis);
+    kill(t.server.pid, SIGSTOP);
+    redis_until(&t.loop, redis_is_down, t.redis);
+    assert_non_null(strstr(t.why, "no answer within the time limit"));
+    kill(t.server.pid, SIGCONT);
+    redis_until(&t.loop, redis_is_up, t.redis);
 }
 
 static void the_queue_is_bounded(void **state) {
@@ -401,6 +449,26 @@ static void messages_of_a_channel(void **state) {
     assert_string_equal(heard.last, "again");
 }
 
+static bool has_answers(void *count) {
+    return metric_read(METRIC_REDIS_ANSWERS) >= *(int64_t *)count;
+}
+
+// What Redis says to a PING on a connection with channels has another form.
+static void channels_outlive_the_keep_alive(void **state) {
+    (void)state;
+    unsigned count = 1;
+    memset(&heard, 0, sizeof heard);
+    client_close();
+    client_open(",keepAlive=1");
+    assert_int_equal(redis_subscribe(t.redis, "one", on_subscribed, on_message, NULL), 0);
+    redis_until(&t.loop, is_subscribed, &count);
+    int64_t answers = metric_read(METRIC_REDIS_ANSWERS) + 4, connects = metric_read(METRIC_REDIS_CONNECTS);
+    redis_until(&t.loop, has_answers, &answers);
+    assert_int_equal(metric_read(METRIC_REDIS_CONNECTS), connects);
+    assert_int_equal(ask("PUBLISH one still").integer, 1);
+    redis_until(&t.loop, is_heard, &count);
+}
+
 static void channels_come_back_after_an_outage(void **state) {
     (void)state;
     unsigned count = 2;
@@ -447,11 +515,14 @@ int main(void) {
         TEST(a_killed_server_comes_back),
         TEST(a_kill_amid_pipelined_commands),
         TEST(no_answer_in_time),
+        TEST(a_silent_server_is_noticed),
+        TEST(attempts_become_rarer),
         TEST(the_queue_is_bounded),
         TEST(closing_ends_what_waits),
         TEST(closing_inside_a_callback),
         TEST(closing_before_it_is_up),
         TEST(messages_of_a_channel),
+        TEST(channels_outlive_the_keep_alive),
         TEST(channels_come_back_after_an_outage),
         TEST(bad_strings_are_refused),
     };

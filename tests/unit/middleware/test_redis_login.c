@@ -152,6 +152,7 @@ static void answers_that_mean_down(void **state) {
     (void)state;
     answered_with("-LOADING Redis is loading the dataset in memory\r\n", ": LOADING Redis is loading");
     answered_with("+OK\r\n+OK\r\n-MASTERDOWN Link with MASTER is down\r\n", ": MASTERDOWN Link");
+    answered_with("-MISCONF Errors writing to the AOF file\r\n", ": MISCONF Errors writing");
     answered_with("+OK\r\n*1\r\n$5\r\nslave\r\n", ": it is a replica");
     answered_with("-ERR max number of clients reached\r\n", ": ERR max number of clients reached");
     answered_with("-ERR no names\r\n-ERR no roles\r\n-ERR no pings\r\n", ": ERR no pings");
