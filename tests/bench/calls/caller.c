@@ -55,7 +55,8 @@ static void sip_send(struct caller *caller, const char *method, const char *cseq
     if (with_body)
         snprintf(body, sizeof body,
                  "v=0\r\no=bench 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
-                 "m=audio %u RTP/AVP %u\r\na=rtpmap:%u %s\r\na=ptime:20\r\n",
+                 "m=audio %u RTP/AVP %u 101\r\na=rtpmap:%u %s\r\na=rtpmap:101 telephone-event/8000\r\n"
+                 "a=ptime:20\r\n",
                  caller->rtp_port, voice_payload_type(options->caller_codec),
                  voice_payload_type(options->caller_codec), voice_rtpmap(options->caller_codec));
     int len = snprintf(message, sizeof message,
