@@ -91,11 +91,6 @@ static bool is_scanner(const sip_t *sip) {
     return false;
 }
 
-static bool is_sip_uri(const sip_t *sip) {
-    int type = sip->sip_request->rq_url->url_type;
-    return type == url_sip || type == url_sips || type == url_tel;
-}
-
 static void answer_unsupported(struct arrival *arrival, const sip_require_t *extensions) {
     sip_unsupported_t unsupported[1];
     sip_unsupported_init(unsupported);
@@ -111,7 +106,7 @@ static bool is_acceptable(struct arrival *arrival, bool invite) {
     const sip_require_t *extensions = sip->sip_proxy_require ? sip->sip_proxy_require
                                       : invite               ? NULL
                                                              : sip->sip_require;
-    if (!is_sip_uri(sip))
+    if (!sipreq_is_ours(sip->sip_request->rq_url))
         answer(arrival, SIP_416_UNSUPPORTED_URI, NULL);
     else if (invite && sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0)
         answer(arrival, SIP_483_TOO_MANY_HOPS, NULL);

@@ -72,8 +72,9 @@ static void on_tick(su_root_magic_t *magic, su_timer_t *timer, su_timer_arg_t *a
     (void)magic;
     (void)timer;
     uint64_t now_us = ticker_now_us();
-    while (proxy->first && proxy->first->deadline_us <= now_us) {
-        struct pending *pending = proxy->first;
+    for (struct pending *pending = proxy->first, *next; pending && pending->deadline_us <= now_us;
+         pending = next) {
+        next = pending->next;
         pending_give_up(pending);
         pending_refuse(pending, SIP_503_SERVICE_UNAVAILABLE, PROXY_RETRY_AFTER_S);
     }
@@ -149,8 +150,8 @@ void pending_verdict(struct proxy *proxy, uint64_t handle, const struct sip_verd
 }
 
 void pending_refuse_all(struct proxy *proxy) {
-    while (proxy->first) {
-        struct pending *pending = proxy->first;
+    for (struct pending *pending = proxy->first, *next; pending; pending = next) {
+        next = pending->next;
         pending_give_up(pending);
         pending_refuse(pending, SIP_503_SERVICE_UNAVAILABLE, PROXY_RETRY_AFTER_S);
     }

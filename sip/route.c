@@ -17,8 +17,12 @@ struct route_number {
     size_t order;        // in the file
 };
 
+struct route_business {
+    const struct conf_business *business;
+};
+
 struct route_table {
-    const struct conf_business **businesses; // by id
+    struct route_business *businesses; // by id
     size_t business_count;
     struct route_number *numbers; // by digits
     size_t number_count;
@@ -30,8 +34,8 @@ static bool is_telephone(const char *digits) {
 }
 
 static int compare_businesses(const void *a, const void *b) {
-    const struct conf_business *const *left = a, *const *right = b;
-    return strcmp((*left)->id, (*right)->id);
+    const struct route_business *left = a, *right = b;
+    return strcmp(left->business->id, right->business->id);
 }
 
 static int compare_numbers(const void *a, const void *b) {
@@ -66,7 +70,7 @@ static void fill(struct route_table *table, const struct conf *conf) {
     size_t sources = 0;
     for (size_t i = 0; i < conf->business_count; i++) {
         const struct conf_business *business = &conf->businesses[i];
-        table->businesses[table->business_count++] = business;
+        table->businesses[table->business_count++].business = business;
         for (size_t j = 0; j < business->number_count; j++) {
             const struct conf_number *number = &business->numbers[j];
             if (!is_sip(number))
@@ -126,8 +130,8 @@ static bool parse_business_id(const char *text, char *out, size_t out_size) {
 }
 
 static int compare_id(const void *key, const void *entry) {
-    const struct conf_business *const *business = entry;
-    return strcmp(key, (*business)->id);
+    const struct route_business *business = entry;
+    return strcmp(key, business->business->id);
 }
 
 static int compare_digits(const void *key, const void *entry) {
@@ -135,9 +139,9 @@ static int compare_digits(const void *key, const void *entry) {
 }
 
 static const struct conf_business *find_business(const struct route_table *table, const char *id) {
-    const struct conf_business *const *entry =
+    const struct route_business *entry =
         bsearch(id, table->businesses, table->business_count, sizeof *table->businesses, compare_id);
-    return entry && (*entry)->active ? *entry : NULL;
+    return entry && entry->business->active ? entry->business : NULL;
 }
 
 // The range of entries with these digits.

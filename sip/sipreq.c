@@ -44,6 +44,10 @@ void sipreq_source(struct sipreq_source *out, const su_sockaddr_t *from) {
     out->port = ntohs(from->su_port);
 }
 
+bool sipreq_is_ours(const url_t *url) {
+    return url->url_type == url_sip || url->url_type == url_sips || url->url_type == url_tel;
+}
+
 const char *sipreq_transport(const sip_t *sip) {
     const char *name = sip->sip_via ? sip_via_transport(sip->sip_via) : "";
     static const char *const known[] = {"udp", "tcp", "tls"};
@@ -200,8 +204,7 @@ static const char *copy_identity(struct sip_request *out, const sip_t *sip) {
 
 int sipreq_copy(struct sip_request *out, const sip_t *sip, const struct sipreq_source *source,
                 const struct sipreq_policy *policy, const char **phrase) {
-    int type = sip->sip_request->rq_url->url_type;
-    if (type != url_sip && type != url_sips && type != url_tel)
+    if (!sipreq_is_ours(sip->sip_request->rq_url))
         return -EPROTONOSUPPORT;
     memset(out, 0, sizeof *out);
     const char *wrong = copy_identity(out, sip);

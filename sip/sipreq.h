@@ -34,6 +34,8 @@ void sipreq_source(struct sipreq_source *out, const su_sockaddr_t *from);
 int sipreq_copy(struct sip_request *out, const sip_t *sip, const struct sipreq_source *source,
                 const struct sipreq_policy *policy, const char **phrase);
 
+bool sipreq_is_ours(const url_t *url); // of a scheme that we take: sip:, sips:, tel:
+
 // A name of the request's topmost Via: "udp", "tcp", "tls"; "" for another.
 const char *sipreq_transport(const sip_t *sip);
 

@@ -66,14 +66,15 @@ static const char *append_braces(struct torture *t, const struct fixture *f, con
 
 static void expand(struct torture *t, const struct fixture *f, const char *name, const char *at) {
     while (*at) {
-        unsigned byte = 0;
         if (*at == '{') {
             at = append_braces(t, f, name, at, at);
         } else if (*at == '\n') {
             append(t, "\r\n", 2);
             at++;
-        } else if (sscanf(at, "\\x%2X", &byte) == 1) {
-            unsigned char raw = (unsigned char)byte;
+        } else if (strncmp(at, "\\x", 2) == 0 && isxdigit((unsigned char)at[2]) &&
+                   isxdigit((unsigned char)at[3])) {
+            const char digits[3] = {at[2], at[3]};
+            unsigned char raw = (unsigned char)strtoul(digits, NULL, 16);
             append(t, &raw, 1);
             at += 4;
         } else {

@@ -21,8 +21,7 @@ static struct conf *load(const char *path) {
 
 static void take_column(char **rest, char *out, size_t out_size) {
     char *bar = strstr(*rest, " |");
-    if (!bar)
-        fail_msg("no column in: %s", *rest);
+    assert_non_null(bar);
     snprintf(out, out_size, "%.*s", (int)(bar - *rest), *rest);
     *rest = bar + 2 + (bar[2] == ' ');
 }
@@ -83,13 +82,13 @@ static const char regions[] =
 
 #define NODE(name, region, max, now)                                                                         \
     {                                                                                                        \
-        .id = name, .region_id = region, .endpoint = name ".example", .port = 5070, .tls_port = 5071,        \
-        .accepting = true, .max_calls = max, .calls = now                                                    \
+        .id = (name), .region_id = (region), .endpoint = name ".example", .port = 5070, .tls_port = 5071,    \
+        .accepting = true, .max_calls = (max), .calls = (now)                                                \
     }
 #define BUSY(name, max, now, cpu, memory)                                                                    \
     {                                                                                                        \
-        .id = name, .region_id = "EU", .endpoint = name ".example", .port = 5070, .accepting = true,         \
-        .max_calls = max, .calls = now, .cpu_percent = cpu, .memory_percent = memory                         \
+        .id = (name), .region_id = "EU", .endpoint = name ".example", .port = 5070, .accepting = true,       \
+        .max_calls = (max), .calls = (now), .cpu_percent = (cpu), .memory_percent = (memory)                 \
     }
 
 struct choice {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kamailio as a carrier's border element: it passes calls on to the proxy and follows the redirect itself.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { until } from './gateway.mjs';
+import { freePort } from './sip.mjs';
+
+const config = (host, port, proxyPort) => `#!KAMAILIO
+debug=2
+log_stderror=yes
+children=2
+disable_tcp=yes
+auto_aliases=no
+listen=udp:${host}:${port}
+loadmodule "sl.so"
+loadmodule "tm.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "acc.so"
+loadmodule "uac_redirect.so"
+modparam("uac_redirect", "default_filter", "accept")
+
+request_route {
+  if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
+  if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
+  if (has_totag()) {
+    if (loose_route() || t_check_trans()) t_relay();
+    exit;
+  }
+  if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
+  record_route();
+  $du = "sip:${host}:${proxyPort}";
+  t_on_failure("REDIRECTED");
+  t_relay();
+}
+
+failure_route[REDIRECTED] {
+  if (t_check_status("302")) {
+    get_redirects("1:1");
+    t_relay();
+  }
+}
+`;
+
+export class Kamailio {
+  static async start(host, proxyPort) {
+    const kamailio = new Kamailio();
+    kamailio.port = await freePort(host);
+    kamailio.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-kamailio-'));
+    const file = path.join(kamailio.dir, 'kamailio.cfg');
+    fs.writeFileSync(file, config(host, kamailio.port, proxyPort));
+    kamailio.log = '';
+    // In the foreground, and in a process group of its own, which ends with it.
+    kamailio.child = spawn('kamailio', ['-DD', '-f', file, '-Y', kamailio.dir, '-w', kamailio.dir, '-m', '32', '-M', '4'], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    kamailio.exited = once(kamailio.child, 'exit').then(([code]) => (kamailio.end = { code }));
+    for (const stream of [kamailio.child.stdout, kamailio.child.stderr]) stream.on('data', (data) => (kamailio.log += data));
+    return kamailio;
+  }
+
+  // `ping` sends an OPTIONS and says whether it was answered.
+  async ready(ping) {
+    await until(async () => {
+      if (this.end) throw new Error(`kamailio ended (${this.end.code}):\n${this.log.slice(-3000)}`);
+      return ping();
+    }, 'kamailio to answer', 20000);
+  }
+
+  async stop() {
+    if (!this.end) process.kill(-this.child.pid, 'SIGTERM');
+    const late = setTimeout(() => process.kill(-this.child.pid, 'SIGKILL'), 5000);
+    await this.exited;
+    clearTimeout(late);
+    fs.rmSync(this.dir, { recursive: true, force: true });
+  }
+}
