@@ -71,8 +71,8 @@ struct leg_ops {
     // -EAGAIN when its queue is full, -EMSGSIZE beyond 64 KiB, -ENOTCONN when the peer has no channel for
     // text.
     int (*send_text)(void *leg, const char *text, size_t len);
-    // Digits (0-9 * # A-D, ',' = a pause) sent to the far end as RFC 4733 events, after those still waiting.
-    // May be NULL. -EAGAIN when its queue is full, -ENOTSUP when the far end takes none, -EINVAL.
+    // Digits (0-9 * # A-D, ',' = a pause) sent to the far end, after those still waiting: as RFC 4733 events,
+    // or as tones where it takes none. May be NULL. -EAGAIN when its queue is full, -EINVAL.
     int (*send_dtmf)(void *leg, const char *digits);
     void (*stats)(void *leg, struct leg_stats *out);
     // Hangs up (RTCP BYE, DTLS close, SIP BYE) and frees; on_closed follows, from the loop, never inside.

@@ -132,13 +132,20 @@ struct said {
     uint32_t version;
 };
 
+// What was said may have our key in it.
+static void forget(char *text) {
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 static void unsay(struct said *said) {
-    free(said->text);
-    free(said->copy);
+    forget(said->text);
+    forget(said->copy);
 }
 
 static int say(const struct trunk *trunk, const struct saying *saying, struct said *out) {
-    struct said said = {.text = malloc(saying->cap), .version = trunk->version};
+    struct said said = {.text = calloc(1, saying->cap), .version = trunk->version};
     if (!said.text)
         return -ENOMEM;
     int len = write_sdp(trunk, saying, said.version, said.text);
@@ -154,7 +161,7 @@ static int say(const struct trunk *trunk, const struct saying *saying, struct sa
 }
 
 static char *commit(struct trunk *trunk, const struct said *said) {
-    free(trunk->said);
+    forget(trunk->said);
     trunk->said = said->text;
     trunk->version = said->version;
     return said->copy;
@@ -374,9 +381,7 @@ static void trunk_free(struct trunk *trunk) {
     trunk_media_free(trunk->media);
     sdes_wipe(&trunk->ours);
     explicit_bzero(trunk->offered, sizeof trunk->offered);
-    if (trunk->said)
-        explicit_bzero(trunk->said, strlen(trunk->said)); // it has our key
-    free(trunk->said);
+    forget(trunk->said);
     free(trunk);
 }
 

@@ -43,7 +43,8 @@ int trunk_offer(struct trunk *trunk, const char *sdp, size_t len, char **answer,
 // Our offer, when the peer's INVITE had none; and its answer. Errors as trunk_offer.
 int trunk_make_offer(struct trunk *trunk, char **offer, struct err_text *err);
 int trunk_answer(struct trunk *trunk, const char *sdp, size_t len, struct err_text *err);
-// The call is answered (the 200 is going out): RTP begins, and events.on_up is called from the loop.
+// The call is answered (the 200 is going out): RTP begins, and events.on_up is called from the loop, as soon as
+// an answer of either side has said what to send.
 void trunk_start(struct trunk *trunk);
 // A digit that came by INFO: joins those of RFC 4733, duplicates of one press suppressed.
 void trunk_dtmf(struct trunk *trunk, char digit);
