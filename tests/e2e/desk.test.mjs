@@ -2,6 +2,7 @@
 // The session desk: who gets a session at once, who waits and how that ends, who is refused, and that everybody who came
 // to nothing gives back what he took. The real program, a real Redis, the real SignalR client.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { afterEach, test } from 'node:test';
 import signalr from 'signalr10';
 import { WebSocket } from 'ws';
@@ -328,4 +329,55 @@ test('two nodes, one Redis: a slot that one frees is served by either, and heard
   const now = await desk(second);
   assert.equal(now.slots, 2);
   assert.deepEqual(Object.values(now.leases).map((l) => l.node.split('-')[0]).sort(), ['a', 'b']);
+});
+
+test('Redis dies and comes back: calls go on, nobody who waits is lost, and every slot is that of a call', async () => {
+  const { gateway } = await startHouse({ Gateway: { MaxCalls: 2 } });
+  const admitted = [await ask(), await ask()];
+  const waiting = [await ask(), await ask()];
+  const clients = [await wait(waiting[0].uniqueRequestId), await wait(waiting[1].uniqueRequestId)];
+  const [redis] = fs.readFileSync(`/proc/${gateway.child.pid}/task/${gateway.child.pid}/children`, 'utf8').trim().split(' ').map(Number);
+  process.kill(redis, 'SIGKILL');
+  await until(async () => (await fetch(`${gateway.url}/readyz`)).status === 503, 'the gateway to notice');
+  assert.equal((await ask()).status, 503);
+  await until(async () => (await fetch(`${gateway.url}/readyz`)).ok, 'Redis to be back', 30000);
+  await endSession(admitted[0].webSocketUrl);
+  await clients[0].ready();
+  const now = await desk();
+  assert.equal(now.slots, 2);
+  assert.equal(now.waiting, 1);
+  await endSession(admitted[1].webSocketUrl);
+  await clients[1].ready();
+  assert.ok(clients.every((client) => client.all('SessionReady').length === 1 && client.all('SessionFailed').length === 0));
+});
+
+test('a node dies while it serves: another serves the same waiter, once', async () => {
+  const { gateway, platform } = await startHouse({ Gateway: { NodeId: 'a', MaxCalls: 1, SessionTokenSecret: 'shared by both' } });
+  const second = await Gateway.start(
+    merge(gateway.config, {
+      RedisConnectionString: `unix:${gateway.config.Gateway.DataDirectory}/redis/redis.sock`,
+      Gateway: { NodeId: 'b', HttpListen: '0.0.0.0:0' },
+    }),
+  );
+  const admitted = [await ask(), await ask({}, undefined, second)];
+  assert.deepEqual(admitted.map((a) => a.status), [200, 200]);
+  const client = await wait((await ask()).uniqueRequestId);
+  platform.fault = 'stall';
+  await endSession(admitted[1].webSocketUrl, second); // only the second node has room now
+  await until(async () => (await desk()).serving === 1, 'somebody to be served');
+  second.signal('SIGKILL');
+  await second.exited;
+  fs.rmSync(second.dir, { recursive: true, force: true });
+  platform.fault = undefined;
+  await endSession(admitted[0].webSocketUrl);
+  const ready = await until(() => client.all('SessionReady')[0], 'the first node to serve', 60000);
+  assert.ok(ready.webSocketUrl);
+  assert.equal(client.all('SessionReady').length, 1);
+  assert.equal(client.all('SessionFailed').length, 0);
+  const now = await until(async () => {
+    const seen = await desk();
+    return seen.slots === 1 && seen;
+  }, 'one slot, of the one call');
+  assert.equal(Object.values(now.leases)[0].session, sessionOf(ready.webSocketUrl));
+  assert.equal(now.serving, 0);
 });
