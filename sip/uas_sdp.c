@@ -1,42 +1,82 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where in a message the SDP is.
+#include "gateway/core/span.h"
 #include "sip/uas_impl.h"
 
-#include <sofia-sip/msg_mime.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-static bool is_type(const msg_content_type_t *type, const char *name) {
-    return type && type->c_type && strcasecmp(type->c_type, name) == 0;
+static int copy_text(struct span text, char **out) {
+    if (text.len > SIP_MAX_SDP)
+        return -EMSGSIZE;
+    if (text.len && memchr(text.ptr, '\0', text.len))
+        return -EINVAL;
+    *out = text.len ? strndup((const char *)text.ptr, text.len) : strdup("");
+    return *out ? 0 : -ENOMEM;
 }
 
-static int copy_text(const msg_payload_t *payload, char **out) {
-    if (payload->pl_len > SIP_MAX_SDP)
-        return -EMSGSIZE;
-    if (memchr(payload->pl_data, '\0', payload->pl_len))
-        return -EINVAL;
-    *out = strndup(payload->pl_data, payload->pl_len);
-    return *out ? 0 : -ENOMEM;
+// A multipart body (RFC 2046 section 5.1), line by line. sofia has a parser for it, too, which ends the program at a
+// part with a broken header line.
+struct multipart {
+    struct span boundary;
+    enum { BEFORE, HEADERS, BODY } place;
+    bool is_sdp;          // of the part at hand
+    const uint8_t *begin; // of its body
+};
+
+static bool is_boundary(const struct multipart *parts, struct span line) {
+    struct span name;
+    if (!span_starts(line, "--") || !span_skip(&line, 2) || !span_take(&line, parts->boundary.len, &name) ||
+        memcmp(name.ptr, parts->boundary.ptr, name.len) != 0)
+        return false;
+    line = span_trim(line);
+    return !line.len || span_eq(line, "--");
+}
+
+static bool is_sdp_type(struct span line) {
+    struct span name, type, rest = line;
+    if (!span_until(&rest, ':', &name) || !span_eq_nocase(span_trim(name), "Content-Type"))
+        return false;
+    if (!span_until(&rest, ';', &type))
+        type = rest;
+    return span_eq_nocase(span_trim(type), UAS_SDP);
+}
+
+// True when `found` is the body of the SDP's part.
+static bool take_line(struct multipart *parts, struct span line, const uint8_t *at, const uint8_t *next,
+                      struct span *found) {
+    if (is_boundary(parts, line)) {
+        if (parts->place == BODY && parts->is_sdp) {
+            *found = span_of(parts->begin, (size_t)(at - parts->begin));
+            return true;
+        }
+        parts->place = HEADERS;
+        parts->is_sdp = false;
+    } else if (parts->place == HEADERS && !line.len) {
+        parts->place = BODY;
+        parts->begin = next;
+    } else if (parts->place == HEADERS) {
+        parts->is_sdp = parts->is_sdp || is_sdp_type(line);
+    }
+    return false;
 }
 
 // A carrier's SDP may come beside its ISUP (RFC 5621, RFC 3204).
 static int find_part(const sip_t *sip, char **out) {
-    if (sip->sip_payload->pl_len > 4 * SIP_MAX_SDP)
-        return -EMSGSIZE;
-    su_home_t home[1] = {SU_HOME_INIT(home)};
-    su_home_init(home);
-    int err = -EINVAL;
-    const msg_multipart_t *part = msg_multipart_parse(home, sip->sip_content_type, sip->sip_payload);
-    for (; part && err; part = part->mp_next) {
-        err = -ENOTSUP;
-        if (is_type(part->mp_content_type, UAS_SDP) && part->mp_payload) {
-            err = copy_text(part->mp_payload, out);
-            break;
-        }
+    const char *parameter = msg_header_find_param(sip->sip_content_type->c_common, "boundary");
+    struct multipart parts = {.boundary = span_str(parameter ? parameter : "")};
+    if (parts.boundary.len >= 2 && span_starts(parts.boundary, "\""))
+        parts.boundary = span_of(parts.boundary.ptr + 1, parts.boundary.len - 2);
+    if (!parts.boundary.len)
+        return -EINVAL;
+    struct span rest = span_of(sip->sip_payload->pl_data, sip->sip_payload->pl_len), line, found;
+    const uint8_t *at = rest.ptr;
+    for (; span_line(&rest, &line); at = rest.ptr) {
+        if (take_line(&parts, line, at, rest.ptr, &found))
+            return copy_text(found, out);
     }
-    su_home_deinit(home);
-    return err;
+    return -ENOTSUP;
 }
 
 static bool is_encoded(const sip_t *sip) {
@@ -46,16 +86,15 @@ static bool is_encoded(const sip_t *sip) {
 }
 
 int uas_sdp(const sip_t *sip, char **out) {
-    static const sip_payload_t none = {.pl_data = (char *)(uintptr_t) "", .pl_len = 0};
     const sip_payload_t *payload = sip->sip_payload;
     if (!payload || !payload->pl_len)
-        return copy_text(&none, out);
-    if (is_encoded(sip))
+        return copy_text(span_str(""), out);
+    const char *type = sip->sip_content_type ? sip->sip_content_type->c_type : NULL;
+    if (is_encoded(sip) || !type)
         return -ENOTSUP;
-    const sip_content_type_t *type = sip->sip_content_type;
-    if (type && type->c_type && strncasecmp(type->c_type, "multipart/", 10) == 0)
+    if (strncasecmp(type, "multipart/", 10) == 0)
         return find_part(sip, out);
-    if (!type || !is_type(type, UAS_SDP))
+    if (strcasecmp(type, UAS_SDP) != 0)
         return -ENOTSUP;
-    return copy_text(payload, out);
+    return copy_text(span_of(payload->pl_data, payload->pl_len), out);
 }
