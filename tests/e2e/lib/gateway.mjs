@@ -60,7 +60,7 @@ export class Gateway {
     gateway.host = host;
     gateway.url = `http://${host}:${gateway.port}`;
     gateway.localUrl = `http://localhost:${gateway.port}`;
-    if (awaitRedis) await until(async () => (await fetch(`${gateway.url}/readyz`)).ok, 'Redis to be up', 30000);
+    if (awaitRedis) await until(() => gateway.logged(/^commands: connected to /), 'Redis to be up', 30000);
     return gateway;
   }
 
