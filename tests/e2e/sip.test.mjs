@@ -21,8 +21,8 @@ describe('trunks', () => {
   });
 
   // A call of the peer's that is up: {call, rtp, agent}.
-  async function callUp({ uri = house.sip.proxyUri(), options } = {}) {
-    const rtp = await RtpPeer.start();
+  async function callUp(t, { uri = house.sip.proxyUri(), options } = {}) {
+    const rtp = await RtpPeer.start({ t });
     const index = house.agent.calls.length;
     const call = await peer.redirected(uri, house.sip.proxyPort, options);
     peer.invite(call, { body: rtp.sdp() });
@@ -34,8 +34,8 @@ describe('trunks', () => {
     return { call, rtp, answer, agent: house.agent.calls[index] };
   }
 
-  test('a call follows the redirect, and tones cross both ways', async () => {
-    const { call, rtp, agent } = await callUp();
+  test('a call follows the redirect, and tones cross both ways', async (t) => {
+    const { call, rtp, agent } = await callUp(t);
     await agentHears(agent, 600);
     agent.sayTone(1000, 3000);
     await until(() => rtp.payloads.length > 50 && toneShare(rtp.lastSamples(400), 8000, 1000) > 0.9, 'the tone at the trunk');
@@ -57,32 +57,29 @@ describe('trunks', () => {
     const entry = await queueEntry(house.gateway, 'ProcessedBackend');
     assert.equal(entry.id, call.queueId);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('the agent hangs up: BYE with its reason', async () => {
-    const { call, rtp, agent } = await callUp();
+  test('the agent hangs up: BYE with its reason', async (t) => {
+    const { call, rtp, agent } = await callUp(t);
     await agentHears(agent, 600);
     agent.hangUp();
     const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
     assert.match(bye.header('reason'), /Q\.850;cause=16/);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('an agent that dies in the middle of a call: BYE with a cause', async () => {
-    const { call, rtp, agent } = await callUp();
+  test('an agent that dies in the middle of a call: BYE with a cause', async (t) => {
+    const { call, rtp, agent } = await callUp(t);
     await agentHears(agent, 600);
     agent.kill();
     const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
     assert.match(bye.header('reason'), /Q\.850;cause=41/);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('an agent that refuses: 503, and the queue says why', async () => {
+  test('an agent that refuses: 503, and the queue says why', async (t) => {
     house.agent.fault = 'status404';
-    const rtp = await RtpPeer.start();
+    const rtp = await RtpPeer.start({ t });
     const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
     peer.invite(call, { body: rtp.sdp() });
     const answer = await peer.final(call);
@@ -94,14 +91,13 @@ describe('trunks', () => {
     assert.equal(entry.id, call.queueId);
     assert.match(entry.reason, /agent cannot be reached/);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('a platform that refuses: its code decides', async () => {
+  test('a platform that refuses: its code decides', async (t) => {
     for (const [code, status] of [['REGION_NOT_FOUND', 404], ['CONCURRENCY_LIMIT_REACHED', 486], ['NO_SERVER_CAPACITY', 486], ['BROKEN', 503]]) {
       house.platform.refuseWith = code;
       const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
-      peer.invite(call, { body: (await offer()).text });
+      peer.invite(call, { body: await offer(t) });
       const answer = await peer.final(call);
       assert.equal(answer.status, status, code);
       peer.ack(call, answer);
@@ -110,10 +106,10 @@ describe('trunks', () => {
     house.platform.refuseWith = undefined;
   });
 
-  test('CANCEL while it rings frees everything', async () => {
+  test('CANCEL while it rings frees everything', async (t) => {
     house.agent.fault = 'hang';
     const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
-    peer.invite(call, { body: (await offer()).text });
+    peer.invite(call, { body: await offer(t) });
     await peer.until(call, (m) => m.status === 180, '180');
     peer.cancel(call);
     const answer = await peer.final(call);
@@ -124,8 +120,8 @@ describe('trunks', () => {
     await noCalls(house.gateway, 3000);
   });
 
-  test('digits by RFC 4733 and by INFO reach the agent once and in order; the agent sends digits', async () => {
-    const { call, rtp, agent } = await callUp();
+  test('digits by RFC 4733 and by INFO reach the agent once and in order; the agent sends digits', async (t) => {
+    const { call, rtp, agent } = await callUp(t);
     await agentHears(agent, 600);
     for (const digit of '1#A') rtp.press(digit);
     call.cseq++;
@@ -138,11 +134,10 @@ describe('trunks', () => {
     assert.deepEqual(ends(), [4, 2, 10]);
     peer.bye(call);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('an INVITE without an offer gets ours', async () => {
-    const rtp = await RtpPeer.start();
+  test('an INVITE without an offer gets ours', async (t) => {
+    const rtp = await RtpPeer.start({ t });
     const index = house.agent.calls.length;
     const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
     peer.invite(call);
@@ -154,11 +149,10 @@ describe('trunks', () => {
     await agentHears(house.agent.calls[index], 700);
     peer.bye(call);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('hold and resume by re-INVITE', async () => {
-    const { call, rtp, agent } = await callUp();
+  test('hold and resume by re-INVITE', async (t) => {
+    const { call, rtp, agent } = await callUp(t);
     await agentHears(agent, 600);
     for (const direction of ['sendonly', 'sendrecv']) {
       call.cseq++;
@@ -178,22 +172,20 @@ describe('trunks', () => {
     await agentHears(agent, 900);
     peer.bye(call);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('no codec in common: 488', async () => {
-    const rtp = await RtpPeer.start();
+  test('no codec in common: 488', async (t) => {
+    const rtp = await RtpPeer.start({ t });
     const call = await peer.redirected(house.sip.proxyUri(), house.sip.proxyPort);
     peer.invite(call, { body: rtp.sdp({ formats: '3' }) });
     const answer = await peer.final(call);
     assert.equal(answer.status, 488);
     peer.ack(call, answer);
     assert.match((await queueEntry(house.gateway, 'Failed')).reason, /codec/i);
-    rtp.close();
   });
 
-  test('a queue id is good once, and nobody else has one', async () => {
-    const { call, rtp } = await callUp();
+  test('a queue id is good once, and nobody else has one', async (t) => {
+    const { call, rtp } = await callUp(t);
     const again = peer.newCall(call.uri, call.port);
     peer.invite(again, { body: rtp.sdp() });
     assert.equal((await peer.final(again)).status, 403);
@@ -207,43 +199,39 @@ describe('trunks', () => {
     assert.match(refused.reason, /queue id/i);
     peer.bye(call);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('the operator hangs up', async () => {
-    const { call, rtp } = await callUp();
+  test('the operator hangs up', async (t) => {
+    const { call, rtp } = await callUp(t);
     const answer = await fetch(`${house.gateway.url}/api/admin/calls/${call.queueId}`, { method: 'DELETE', headers: { authorization: 'Bearer admin-secret' } });
     assert.equal(answer.status, 202);
     await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
     await noCalls(house.gateway);
-    rtp.close();
   });
 
-  test('a call without RTP ends', async () => {
+  test('a call without RTP ends', async (t) => {
     await house.gateway.reload({ Sip: { DeadCallSeconds: 1 } });
-    const { call, rtp } = await callUp();
+    const { call, rtp } = await callUp(t);
     rtp.quiet();
     const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 10000);
     assert.match(bye.header('reason'), /neither RTP nor RTCP/);
     await noCalls(house.gateway);
     await house.gateway.reload({ Sip: { DeadCallSeconds: 30 } });
-    rtp.close();
   });
 
-  test('the end is one line of the log, with what each step took', async () => {
-    const { call, rtp, agent } = await callUp();
+  test('the end is one line of the log, with what each step took', async (t) => {
+    const { call, rtp, agent } = await callUp(t);
     await agentHears(agent, 600);
     peer.bye(call);
     await noCalls(house.gateway);
     const line = house.gateway.logs.find((l) => l.mod === 'call' && /^ended/.test(l.msg) && l.msg.includes(call.callId));
     assert.equal(line.call, call.queueId);
     assert.match(line.msg, /ended \(caller_hangup\): The caller hung up\..* PCMU.*received \d+ packets.*MOS 4\.\d+.*claim \d+ ms, platform \d+ ms, agent \d+ ms, ACK \d+ ms/);
-    rtp.close();
   });
 
-  test('a plan that is full: 503, and free again after a hang-up', async () => {
+  test('a plan that is full: 503, and free again after a hang-up', async (t) => {
     await house.gateway.reload({ Businesses: { 123: { MaxConcurrentCalls: 1 } } });
-    const { call, rtp } = await callUp();
+    const { call, rtp } = await callUp(t);
     const second = peer.newCall(house.sip.proxyUri(), house.sip.proxyPort);
     peer.invite(second);
     const full = await peer.final(second);
@@ -251,19 +239,14 @@ describe('trunks', () => {
     peer.ack(second, full);
     peer.bye(call);
     await noCalls(house.gateway);
-    const third = await callUp();
+    const third = await callUp(t);
     peer.bye(third.call);
     await noCalls(house.gateway);
     await house.gateway.reload({ Businesses: { 123: { MaxConcurrentCalls: 10 } } });
-    third.rtp.close();
-    rtp.close();
   });
 
-  async function offer() {
-    const rtp = await RtpPeer.start();
-    const text = rtp.sdp();
-    rtp.close();
-    return { text };
+  async function offer(t) {
+    return (await RtpPeer.start({ t })).sdp();
   }
 });
 
@@ -281,8 +264,8 @@ describe('baresip', () => {
     { name: 'G.722 by TCP', options: { codecs: ['G722/16000/1'], transport: 'tcp' }, rateHz: 16000 },
     { name: 'Opus with SRTP', options: { codecs: ['opus/48000/2'], account: ';mediaenc=srtp' }, rateHz: 48000 },
   ]) {
-    test(`${name}: follows the redirect, is heard and hears, presses digits, hangs up`, async () => {
-      const phone = await Baresip.start({ toneHz: 600, ...options });
+    test(`${name}: follows the redirect, is heard and hears, presses digits, hangs up`, async (t) => {
+      const phone = await Baresip.start({ t, toneHz: 600, ...options });
       const index = house.agent.calls.length;
       phone.dial(house.sip.proxyUri() + (options.transport ? `;transport=${options.transport}` : ''));
       await phone.until('CALL_ESTABLISHED');
@@ -299,18 +282,16 @@ describe('baresip', () => {
       phone.hangUp();
       await until(() => agent.closed, 'the agent to be let go', 5000);
       await noCalls(house.gateway);
-      await phone.stop();
     });
   }
 
-  test('hears the agent hang up', async () => {
-    const phone = await Baresip.start();
+  test('hears the agent hang up', async (t) => {
+    const phone = await Baresip.start({ t });
     const index = house.agent.calls.length;
     phone.dial(house.sip.proxyUri());
     await phone.until('CALL_ESTABLISHED');
     (await until(() => house.agent.calls[index], 'the agent to be called')).hangUp();
     await phone.until('CALL_CLOSED', 5000);
     await noCalls(house.gateway);
-    await phone.stop();
   });
 });

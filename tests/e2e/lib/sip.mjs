@@ -94,8 +94,10 @@ export const noCalls = (gateway, timeoutMs = 10000) =>
 // A telephone that says a tone and keeps what it hears. `events` are those of its control socket. The first of `codecs`
 // (as PCMU, G722/16000/1, opus/48000/2) decides what its tone is made for.
 export class Baresip {
-  static async start({ host = HOST, transport = 'udp', toneHz = 600, codecs = ['PCMU'], modules = [], account = '', config = '' } = {}) {
+  // With `t`, the test's context, it is stopped when the test ends, whatever that comes to.
+  static async start({ t, host = HOST, transport = 'udp', toneHz = 600, codecs = ['PCMU'], modules = [], account = '', config = '' } = {}) {
     const phone = new Baresip();
+    t?.after(() => phone.stop());
     phone.host = host;
     phone.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-baresip-'));
     phone.port = await freePort(host);
@@ -130,7 +132,7 @@ export class Baresip {
     try {
       phone.socket = await until(() => phone.connect(control), 'baresip', 20000);
     } catch (error) {
-      phone.child.kill('SIGKILL');
+      await phone.stop();
       throw new Error(`${error.message}\n${phone.log}`);
     }
     return phone;
@@ -199,6 +201,8 @@ export class Baresip {
   }
 
   async stop() {
+    if (!this.child || this.stopped) return;
+    this.stopped = true;
     this.socket?.destroy();
     this.child.kill('SIGTERM');
     const late = setTimeout(() => this.child.kill('SIGKILL'), 5000);
@@ -251,8 +255,9 @@ export function parseSip(text) {
 
 // A UDP socket that speaks SIP as it is told. What came is in `received`; nothing is answered by itself but BYE.
 export class SipPeer {
-  static async start({ host = HOST, autoBye = true } = {}) {
+  static async start({ t, host = HOST, autoBye = true } = {}) {
     const peer = new SipPeer();
+    t?.after(() => peer.close());
     peer.host = host;
     peer.autoBye = autoBye;
     peer.received = [];
@@ -352,14 +357,16 @@ export class SipPeer {
   }
 
   close() {
-    this.socket.close();
+    if (!this.closed) this.socket.close();
+    this.closed = true;
   }
 }
 
 // PCMU or PCMA over RTP, one packet each 20 ms by the clock, and the payloads that came.
 export class RtpPeer {
-  static async start({ host = HOST, encoding = 'MULAW' } = {}) {
+  static async start({ t, host = HOST, encoding = 'MULAW' } = {}) {
     const peer = new RtpPeer();
+    t?.after(() => peer.close());
     Object.assign(peer, { host, encoding, payloads: [], packets: [], sequence: 1, timestamp: 160, payloadType: encoding === 'MULAW' ? 0 : 8 });
     peer.socket = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
     peer.socket.bind(0, host);
@@ -433,6 +440,7 @@ export class RtpPeer {
 
   close() {
     this.quiet();
-    this.socket.close();
+    if (!this.closed) this.socket.close();
+    this.closed = true;
   }
 }
