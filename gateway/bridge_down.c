@@ -98,10 +98,12 @@ static void write_pcm(struct bridge *bridge, uint64_t now_us) {
     const int16_t *pcm = out;
     if (valid || down->flushing) {
         pacer_smooth(&down->edge, agent, samples, valid, bridge->rate_hz);
+        uint64_t begin_ns = down->resampler ? stage_begin(HISTOGRAM_STAGE_RESAMPLE) : 0;
         if (down->resampler)
             resampler_run(down->resampler, agent, samples, out, BRIDGE_MAX_SAMPLES);
         else
             pcm = agent;
+        stage_end(HISTOGRAM_STAGE_RESAMPLE, begin_ns);
         down->flushing = valid > 0;
     } else {
         fill_quiet(bridge, out, out_samples);

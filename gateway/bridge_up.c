@@ -7,6 +7,7 @@
 // while the leg received at least half as many packets, means that the browser's packets do not last
 // frame_ms; from then on (until the leg's media change) this direction is transcoded.
 #include "gateway/bridge_impl.h"
+#include "gateway/core/metrics.h"
 
 enum { MISSING_MAX = 25 };
 
@@ -64,7 +65,9 @@ static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us)
     size_t samples = bridge->media.pcm_rate_hz / 1000 * frame_ms;
     leg->ops->read_pcm(leg->impl, heard, samples, now_us);
     if (bridge->up.resampler) {
+        uint64_t begin_ns = stage_begin(HISTOGRAM_STAGE_RESAMPLE);
         int got = resampler_run(bridge->up.resampler, heard, samples, resampled, BRIDGE_MAX_SAMPLES);
+        stage_end(HISTOGRAM_STAGE_RESAMPLE, begin_ns);
         samples = got > 0 ? (size_t)got : 0;
         pcm = resampled;
     }

@@ -216,6 +216,9 @@ static void on_leg_up(void *arg) {
         return;
     call->state = CALL_UP;
     call->up_us = ticker_now_us();
+    uint64_t before_us = (call->setup.claim_ms + call->setup.platform_ms) * 1000ull;
+    metric_observe(call->side == &call_trunk_side ? HISTOGRAM_SETUP_SIP : HISTOGRAM_SETUP_BROWSER,
+                   (call->up_us - call->began_us + before_us) * 1000);
     metric_add(METRIC_CALLS_CONNECTED, 1);
     log_info(call->id, "call", "media is up %u ms after the call began",
              (unsigned)((call->up_us - call->began_us) / 1000));

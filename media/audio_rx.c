@@ -381,7 +381,9 @@ static void keep_pace(struct audio_rx *rx, enum jitter_pace pace) {
 
 static void decode(struct audio_rx *rx, const struct jitter_frame *frame) {
     struct chain *chain = &rx->chain;
+    uint64_t begin_ns = stage_begin(HISTOGRAM_STAGE_DECODE);
     int samples = codec_decode(chain->decoder, frame->payload, frame->len, chain->pcm, chain->pcm_cap);
+    stage_end(HISTOGRAM_STAGE_DECODE, begin_ns);
     if (samples < 0) {
         rx->undecodable_ms += ticks_to_ms(rx, frame->ticks);
         make_up(rx, frame);

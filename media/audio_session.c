@@ -317,8 +317,13 @@ static void packet_out(struct audio_session *session, int written) {
     if (written <= 0)
         return;
     size_t len = (size_t)written;
-    if (!session->out || srtp_ctx_protect(session->out, session->packet, &len, sizeof session->packet) == 0)
-        session->events.on_send(false, session->packet, len, session->events.arg);
+    uint64_t begin_ns = session->out ? stage_begin(HISTOGRAM_STAGE_PROTECT) : 0;
+    if (session->out && srtp_ctx_protect(session->out, session->packet, &len, sizeof session->packet) != 0)
+        return;
+    stage_end(HISTOGRAM_STAGE_PROTECT, begin_ns);
+    begin_ns = stage_begin(HISTOGRAM_STAGE_SEND);
+    session->events.on_send(false, session->packet, len, session->events.arg);
+    stage_end(HISTOGRAM_STAGE_SEND, begin_ns);
 }
 
 // RFC 3389, for who offered it: one packet as a pause begins, and then five a second, so that neither the
@@ -408,6 +413,12 @@ static uint64_t ntp_now(void) {
     return ((uint64_t)now.tv_sec + NTP_EPOCH) << 32 | ((uint64_t)now.tv_nsec << 32) / 1000000000u;
 }
 
+static void observe_jitter(const struct audio_session *session) {
+    struct audio_rx_stats stats;
+    audio_rx_stats(session->rx, &stats);
+    metric_observe(HISTOGRAM_JITTER_TARGET, stats.target_ms * 1000000ull);
+}
+
 void audio_session_report(struct audio_session *session, uint64_t now_us, const char *bye_reason) {
     if (!session->open || !session->rx)
         return;
@@ -418,6 +429,7 @@ void audio_session_report(struct audio_session *session, uint64_t now_us, const 
     if (sent.packets)
         audio_tx_sender_info(session->tx, now_us, ntp_now(), &info);
     bool heard = audio_rx_report(session->rx, now_us, &block);
+    observe_jitter(session);
     const struct rtcp_report report = {.ssrc = session->ssrc,
                                        .sender = sent.packets ? &info : NULL,
                                        .blocks = &block,

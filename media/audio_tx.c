@@ -130,8 +130,10 @@ int audio_tx_pcm(struct audio_tx *tx, const int16_t *pcm, size_t samples, uint64
                  size_t cap) {
     uint32_t ticks = (uint32_t)((uint64_t)samples * clock_of(tx) / tx->config.pcm_rate_hz);
     int len = -EMSGSIZE;
+    uint64_t begin_ns = stage_begin(HISTOGRAM_STAGE_ENCODE);
     if (cap > RTP_HEADER_LEN)
         len = codec_encode(tx->encoder, pcm, samples, out + RTP_HEADER_LEN, cap - RTP_HEADER_LEN);
+    stage_end(HISTOGRAM_STAGE_ENCODE, begin_ns);
     if (len > 0)
         len = finish(tx, out, (size_t)len, now_us);
     // A frame that could not be encoded has passed all the same.

@@ -173,7 +173,7 @@ static void on_response(const struct httpc_response *response, void *arg) {
     struct platform_session session;
     struct err_text why = {.text = ""};
     metric_add(METRIC_PLATFORM_REQUESTS, 1);
-    metric_add(METRIC_PLATFORM_MS, (int64_t)((uv_hrtime() - query->sent_ns) / 1000000));
+    metric_observe(HISTOGRAM_PLATFORM, uv_hrtime() - query->sent_ns);
     int err = take_response(response, &session, &why);
     if (err) {
         bool repeats_token = *query->token && strstr(why.text, query->token);

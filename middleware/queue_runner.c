@@ -190,7 +190,7 @@ static void serve(struct queue_runner *runner, const struct queue_taken *taken) 
         serving_free(serving);
         return;
     }
-    metric_add(METRIC_QUEUE_WAIT_MS, taken->waited_ms);
+    metric_observe(HISTOGRAM_QUEUE_WAIT, (uint64_t)(taken->waited_ms > 0 ? taken->waited_ms : 0) * 1000000);
     if (initiate_request_parse(&serving->request, taken->text, strlen(taken->text)) != 0) {
         log_error(NULL, "queue", "an entry of campaign %.64s is no request and is given up",
                   taken->campaign_id);

@@ -21,8 +21,6 @@ METRIC(METRIC_SESSION_QUEUED, counter, "iqra_session_requests_total", "outcome=\
 METRIC(METRIC_SLOTS, gauge, "iqra_slots", "", "Slots taken on all nodes, as this one saw it last")
 METRIC(METRIC_QUEUE_LENGTH, gauge, "iqra_queue_length", "",
        "Requests that wait, on all nodes, as this one saw it last")
-METRIC(METRIC_QUEUE_WAIT_MS, counter, "iqra_queue_wait_milliseconds_total", "",
-       "Time that those waited whom this node has served")
 METRIC(METRIC_QUEUE_READY, counter, "iqra_queue_outcomes_total", "outcome=\"ready\"",
        "Waiters by what became of them")
 METRIC(METRIC_QUEUE_FAILED, counter, "iqra_queue_outcomes_total", "outcome=\"failed\"",
@@ -33,8 +31,6 @@ METRIC(METRIC_QUEUE_AGAIN, counter, "iqra_queue_returned_total", "",
        "Waiters that went back to the front, since the platform or this node had no room")
 METRIC(METRIC_PLATFORM_REQUESTS, counter, "iqra_platform_requests_total", "",
        "Sessions asked of the platform")
-METRIC(METRIC_PLATFORM_MS, counter, "iqra_platform_milliseconds_total", "",
-       "Time until the platform answered, summed over its sessions")
 METRIC(METRIC_SIGNALLING_REFUSED, counter, "iqra_signalling_refused_total", "",
        "Signalling sockets refused for their token or origin")
 METRIC(METRIC_RTP_IN, counter, "iqra_rtp_packets_total", "direction=\"in\"",

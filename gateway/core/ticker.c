@@ -8,9 +8,11 @@
 #include "gateway/core/ticker.h"
 
 #include "gateway/core/err.h"
+#include "gateway/core/metrics.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,8 +24,9 @@ enum {
     // A loop that slept longer than this (suspended machine, debugger) skips ahead instead of flooding the
     // peers.
     MAX_CATCH_UP_US = 2000000,
-    LATE_US = 100000, // a wheel that is later than this takes new ticks as if it were no later
-    SPREAD_US = 3750, // from one tick's place to the next one's: never a divisor of a period in slots
+    LATE_US = 100000,   // a wheel that is later than this takes new ticks as if it were no later
+    LATE_CLASSES = 256, // of a slot each; the last holds all beyond
+    SPREAD_US = 3750,   // from one tick's place to the next one's: never a divisor of a period in slots
 };
 
 struct ticker {
@@ -35,6 +38,7 @@ struct ticker {
     uint64_t armed;       // the slot the timer waits for, 0 for none
     uint32_t spread_us;
     uint32_t count;
+    uint32_t late[LATE_CLASSES]; // slots run, by how many whole slots late
     bool running;
 };
 
@@ -102,6 +106,26 @@ static void run_slot(struct ticker *ticker) {
     }
 }
 
+static void note_late(struct ticker *ticker, uint64_t late_us) {
+    uint64_t class = late_us / TICKER_SLOT_US;
+    ticker->late[class < LATE_CLASSES ? class : LATE_CLASSES - 1]++;
+    metric_observe(HISTOGRAM_TICK_LATE, late_us * 1000);
+}
+
+void ticker_late(struct ticker *ticker, struct ticker_late *out) {
+    struct ticker_late late = {0};
+    for (size_t i = 0; i < LATE_CLASSES; i++)
+        late.slots += ticker->late[i];
+    uint32_t beyond = 0;
+    for (size_t i = LATE_CLASSES; i-- > 0 && late.slots && !late.p99_us;) {
+        beyond += ticker->late[i];
+        if (beyond * 100ull > late.slots)
+            late.p99_us = (uint32_t)(i + 1) * TICKER_SLOT_US;
+    }
+    memset(ticker->late, 0, sizeof ticker->late);
+    *out = late;
+}
+
 // Every tick goes on at its own place in the period, as if nothing had been due meanwhile.
 static void skip_to(struct ticker *ticker, uint64_t now_us) {
     struct tick *all = NULL;
@@ -138,6 +162,8 @@ static void on_due(uv_poll_t *poll, int status, int events) {
         if (slot * TICKER_SLOT_US > now_us)
             break;
         ticker->slot = slot;
+        if (ticker->slots[slot % SLOTS])
+            note_late(ticker, now_us - slot * TICKER_SLOT_US);
         run_slot(ticker);
         now_us = ticker_now_us();
     }

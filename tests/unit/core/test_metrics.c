@@ -72,6 +72,63 @@ static void text_is_prometheus(void **state) {
     free(text);
 }
 
+static void observe_many(void *arg) {
+    (void)arg;
+    for (int i = 0; i < ADDS; i++)
+        metric_observe(HISTOGRAM_PLATFORM, 1500000);
+}
+
+static uint64_t value_after(const char *text, const char *line) {
+    const char *at = strstr(text, line);
+    assert_non_null(at);
+    return strtoull(at + strlen(line), NULL, 10);
+}
+
+// First bound 1 ms, sixteen of them: 0 and 1 ms are within the first, and 40 s is beyond the last.
+static void histograms_are_cumulative(void **state) {
+    (void)state;
+    static const uint64_t observed_ns[] = {0, 1000000, 1000001, 2000000, 2000001, 32768000000, 32768000001};
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof observed_ns / sizeof observed_ns[0]; i++)
+        metric_observe(HISTOGRAM_QUEUE_WAIT, observed_ns[i] * 100);
+    metric_observe(HISTOGRAM_STAGE_SEND, 300);
+    char *text = metrics_text(&len);
+    assert_int_equal(occurrences(text, "# TYPE iqra_queue_wait_seconds histogram\n"), 1);
+    assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"0.1\"} "), 2);
+    assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"0.2\"} "), 4);
+    assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"0.4\"} "), 5);
+    assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"3276.8\"} "), 6);
+    assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"+Inf\"} "), 7);
+    assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_count "), 7);
+    assert_non_null(strstr(text, "\niqra_queue_wait_seconds_sum 6554.200000300\n"));
+    assert_int_equal(occurrences(text, "# TYPE iqra_stage_seconds histogram\n"), 1);
+    assert_int_equal(value_after(text, "\niqra_stage_seconds_bucket{stage=\"send\",le=\"2.5e-07\"} "), 0);
+    assert_int_equal(value_after(text, "\niqra_stage_seconds_bucket{stage=\"send\",le=\"5e-07\"} "), 1);
+    assert_int_equal(value_after(text, "\niqra_stage_seconds_count{stage=\"send\"} "), 1);
+    free(text);
+}
+
+static void histograms_of_all_threads_add_up(void **state) {
+    (void)state;
+    uint64_t before = histogram_count(HISTOGRAM_PLATFORM);
+    uv_thread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(uv_thread_create(&threads[i], observe_many, NULL), 0);
+    for (int i = 0; i < THREADS; i++)
+        uv_thread_join(&threads[i]);
+    assert_int_equal(histogram_count(HISTOGRAM_PLATFORM) - before, THREADS * ADDS);
+}
+
+static void one_run_of_a_stage_in_many_is_measured(void **state) {
+    (void)state;
+    uint64_t before = histogram_count(HISTOGRAM_STAGE_DECODE),
+             other = histogram_count(HISTOGRAM_STAGE_ENCODE);
+    for (int i = 0; i < 5 * STAGE_SAMPLE; i++)
+        stage_end(HISTOGRAM_STAGE_DECODE, stage_begin(HISTOGRAM_STAGE_DECODE));
+    assert_int_equal(histogram_count(HISTOGRAM_STAGE_DECODE) - before, 5);
+    assert_int_equal(histogram_count(HISTOGRAM_STAGE_ENCODE), other);
+}
+
 // Prometheus refuses a page where the samples of one name do not stand together.
 static void entries_of_one_name_stand_together(void **state) {
     (void)state;
@@ -93,6 +150,9 @@ int main(void) {
         cmocka_unit_test(counts_of_all_threads_add_up),
         cmocka_unit_test(more_threads_than_shards_lose_nothing),
         cmocka_unit_test(text_is_prometheus),
+        cmocka_unit_test(histograms_are_cumulative),
+        cmocka_unit_test(histograms_of_all_threads_add_up),
+        cmocka_unit_test(one_run_of_a_stage_in_many_is_measured),
         cmocka_unit_test(entries_of_one_name_stand_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

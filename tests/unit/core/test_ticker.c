@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts and deadlines only: when the machine wakes us is its own affair.
+#include "gateway/core/metrics.h"
 #include "gateway/core/ticker.h"
 
 #include <errno.h>
@@ -148,6 +149,27 @@ static void the_loop_turns_while_it_catches_up(void **state) {
     tear_down(&f);
 }
 
+// Behind a tick of 40 ms the next ones are late; what was told once is not told again.
+static void lateness_is_told(void **state) {
+    (void)state;
+    struct fixture f;
+    struct counter c;
+    struct ticker_late late;
+    set_up(&f);
+    uint64_t before = histogram_count(HISTOGRAM_TICK_LATE);
+    start(&c, f.ticker, 5, 6);
+    c.stall_us = 40000;
+    run_until(&f.loop, &c, 6);
+    ticker_late(f.ticker, &late);
+    assert_int_equal(late.slots, 6);
+    assert_in_range(late.p99_us, 35000, 256 * TICKER_SLOT_US);
+    assert_int_equal(histogram_count(HISTOGRAM_TICK_LATE) - before, 6);
+    ticker_late(f.ticker, &late);
+    assert_int_equal(late.slots, 0);
+    assert_int_equal(late.p99_us, 0);
+    tear_down(&f);
+}
+
 static void a_tick_may_remove_any_other(void **state) {
     (void)state;
     struct fixture f;
@@ -262,6 +284,7 @@ int main(void) {
         cmocka_unit_test(other_periods_are_refused),
         cmocka_unit_test(a_late_wake_runs_what_was_missed),
         cmocka_unit_test(the_loop_turns_while_it_catches_up),
+        cmocka_unit_test(lateness_is_told),
         cmocka_unit_test(a_tick_may_remove_any_other),
         cmocka_unit_test(places_are_spread),
         cmocka_unit_test(a_deadline_can_be_moved),
