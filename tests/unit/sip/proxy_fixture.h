@@ -138,7 +138,7 @@ static inline void fixture_start(struct fixture *f, const char *listen, const ch
              f->port, listen, sip, FIXTURE_BUSINESSES);
     f->conf = fixture_conf(json);
     su_init();
-    su_log_set_level(NULL, getenv("SHOW") ? 9 : 0);
+    su_log_set_level(NULL, 0);
     f->root = su_root_create(f);
     su_root_threading(f->root, 0);
     char *folder = NULL;

@@ -37,8 +37,8 @@ static void append_via(struct torture *t, const struct fixture *f, const char *n
 }
 
 // "{...}" at `at`; returns what follows it.
-static const char *append_braces(struct torture *t, const struct fixture *f, const char *name, const char *at,
-                                 const char *rest) {
+static const char *append_braces(struct torture *t, const struct fixture *f, const char *name,
+                                 const char *at) {
     const char *end = strchr(at, '}');
     char word[64];
     if (!end)
@@ -48,7 +48,7 @@ static const char *append_braces(struct torture *t, const struct fixture *f, con
     if (strcmp(word, "via") == 0 || strcmp(word, "via-bare") == 0) {
         append_via(t, f, name, strcmp(word, "via") == 0);
     } else if (strcmp(word, "length") == 0) {
-        const char *body = strstr(rest, "\n\n");
+        const char *body = strstr(at, "\n\n");
         size_t len = 0;
         for (const char *c = body ? body + 2 : ""; *c; c++)
             len += *c == '\n' ? 2 : 1;
@@ -67,7 +67,7 @@ static const char *append_braces(struct torture *t, const struct fixture *f, con
 static void expand(struct torture *t, const struct fixture *f, const char *name, const char *at) {
     while (*at) {
         if (*at == '{') {
-            at = append_braces(t, f, name, at, at);
+            at = append_braces(t, f, name, at);
         } else if (*at == '\n') {
             append(t, "\r\n", 2);
             at++;
