@@ -6,10 +6,10 @@
 // told from one in which the server was.
 #include "tests/bench/calls/agent.h"
 #include "tests/bench/calls/caller.h"
-#include "tests/bench/calls/meter.h"
 #include "tests/bench/calls/report.h"
 #include "tests/bench/calls/voice.h"
 #include "tests/bench/calls/web.h"
+#include "tests/bench/common/meter.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -3,8 +3,8 @@
 #ifndef IQ_BENCH_REPORT_H
 #define IQ_BENCH_REPORT_H
 
-#include "tests/bench/calls/meter.h"
 #include "tests/bench/calls/run.h"
+#include "tests/bench/common/meter.h"
 
 #include <sys/resource.h>
 

@@ -6,9 +6,9 @@
 #ifndef IQ_BENCH_RUN_H
 #define IQ_BENCH_RUN_H
 
-#include "tests/bench/calls/histogram.h"
 #include "tests/bench/calls/options.h"
 #include "tests/bench/calls/track.h"
+#include "tests/bench/common/histogram.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/bench/calls/histogram.h"
+#include "tests/bench/common/histogram.h"
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/bench/calls/meter.h"
+#include "tests/bench/common/meter.h"
 
 #include <dirent.h>
 #include <errno.h>
