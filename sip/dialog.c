@@ -26,15 +26,16 @@ void dialog_set_reason(struct dialog *dialog, unsigned q850, const char *text) {
 }
 
 const char *dialog_reason_of(const sip_t *sip, char *out, size_t out_size) {
-    const sip_reason_t *reason = sip->sip_reason;
-    char text[96] = "";
-    if (reason && reason->re_text)
-        text_clean(reason->re_text, text, sizeof text);
-    if (!reason || !reason->re_protocol)
-        snprintf(out, out_size, "%s", sip->sip_request->rq_method_name);
-    else
-        snprintf(out, out_size, "%s: %.16s cause %.8s%s%s", sip->sip_request->rq_method_name,
-                 reason->re_protocol, reason->re_cause ? reason->re_cause : "?", *text ? ": " : "", text);
+    size_t n = (size_t)snprintf(out, out_size, "%s", sip->sip_request->rq_method_name);
+    for (const sip_reason_t *reason = sip->sip_reason; reason && n < out_size; reason = reason->re_next) {
+        char text[96] = "";
+        if (reason->re_text)
+            text_clean(reason->re_text, text, sizeof text);
+        n += (size_t)snprintf(out + n, out_size - n, "%s %.16s cause %.8s%s%s",
+                              reason == sip->sip_reason ? ":" : ";",
+                              reason->re_protocol ? reason->re_protocol : "?",
+                              reason->re_cause ? reason->re_cause : "?", *text ? ": " : "", text);
+    }
     return out;
 }
 

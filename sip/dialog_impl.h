@@ -29,8 +29,9 @@ struct dialog {
     nta_reliable_t *ringing; // our 180, while a PRACK may come
 
     nta_incoming_t *change; // re-INVITE or UPDATE: until its answer; a re-INVITE until the ACK
-    bool change_asked;      // ctl owes its word
-    bool change_offerless;  // its ACK brings the answer
+    bool
+        change_asked; // ctl owes its word; without `change`, to what came with the answer to a refresh of ours
+    bool change_offerless; // its ACK brings the answer
     struct session_timer change_timer;
 
     char *local_sdp;  // our last offer or answer
@@ -54,7 +55,6 @@ struct dialog {
 
 enum {
     DIALOG_DECIDE_S = 180,  // ctl has more than enough time: its own limits are far below
-    DIALOG_RING_S = 60,     // RFC 3261 section 13.3.1.1
     DIALOG_RETRY_MIN_S = 1, // Retry-After of 500: random in these bounds (section 14.2)
     DIALOG_RETRY_MAX_S = 10,
 };
@@ -80,6 +80,8 @@ void dialog_reject(struct dialog *dialog, int status, const char *phrase, unsign
 // 200, which begins the session's time anew; sdp may be ""
 void dialog_answer_ok(struct dialog *dialog, nta_incoming_t *irq, const char *sdp,
                       const struct session_timer *timer);
+
+bool dialog_keep_sdp(char **kept, const char *sdp); // "" changes nothing; false when memory is out
 
 // dialog_request.c
 int dialog_on_request(void *dialog, nta_leg_t *leg, nta_incoming_t *irq, const sip_t *sip);

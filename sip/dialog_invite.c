@@ -30,7 +30,7 @@ void dialog_ring(struct dialog *dialog) {
         dialog->ringing = nta_reliable_treply(dialog->invite, on_prack, dialog, SIP_180_RINGING,
                                               SIPTAG_SERVER_STR(UAS_PRODUCT),
                                               SIPTAG_CONTACT_STR(dialog->contact), UAS_ABOUT_TAGS, TAG_END());
-        dialog->ring_us = ticker_now_us() + DIALOG_RING_S * 1000000ULL;
+        dialog->ring_us = ticker_now_us() + dialog->uas->timing.ring_ms * 1000ULL;
         dialog_arm(dialog);
     } else if (!dialog->rang) { // nta itself repeats it every minute
         nta_incoming_treply(dialog->invite, SIP_180_RINGING, SIPTAG_SERVER_STR(UAS_PRODUCT),
@@ -60,7 +60,7 @@ void dialog_reject(struct dialog *dialog, int status, const char *phrase, unsign
     dialog_free(dialog);
 }
 
-static bool keep(char **kept, const char *sdp) {
+bool dialog_keep_sdp(char **kept, const char *sdp) {
     if (!*sdp)
         return true;
     char *copy = strdup(sdp);
@@ -76,7 +76,7 @@ void dialog_answer_ok(struct dialog *dialog, nta_incoming_t *irq, const char *sd
     char expires[48];
     bool timed = timer->interval_s > 0;
     snprintf(expires, sizeof expires, "%u;refresher=%s", timer->interval_s, timer->ours ? "uas" : "uac");
-    keep(&dialog->local_sdp, sdp);
+    dialog_keep_sdp(&dialog->local_sdp, sdp);
     dialog_timer_set(dialog, timer);
     nta_incoming_treply(irq, SIP_200_OK, SIPTAG_SERVER_STR(UAS_PRODUCT), SIPTAG_CONTACT_STR(dialog->contact),
                         UAS_ABOUT_TAGS, TAG_IF(timed, SIPTAG_SESSION_EXPIRES_STR(expires)),
@@ -90,7 +90,7 @@ static bool take_answer(struct dialog *dialog, const sip_t *ack) {
     char *sdp;
     if (uas_sdp(ack, &sdp))
         return false;
-    bool some = *sdp != '\0' && keep(&dialog->remote_sdp, sdp);
+    bool some = *sdp != '\0' && dialog_keep_sdp(&dialog->remote_sdp, sdp);
     if (some)
         uas_post_text(dialog->uas, dialog->handle, SIP_ANSWER, 0, sdp);
     free(sdp);

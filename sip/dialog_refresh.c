@@ -82,13 +82,15 @@ static void send_ack(struct dialog *dialog, nta_outgoing_t *invite) {
     su_home_deinit(home);
 }
 
-// A refresh by re-INVITE sends our SDP again; what the peer says to it counts when it is something new.
+// A refresh by re-INVITE sends our SDP again. What the peer says to it may be new: moved media, another direction.
+// ctl takes that as it takes an offer, and its answer is what we send next time.
 static void take_sdp(struct dialog *dialog, const sip_t *sip) {
     char *sdp;
     if (uas_sdp(sip, &sdp))
         return;
-    if (*sdp && (!dialog->remote_sdp || strcmp(sdp, dialog->remote_sdp) != 0)) {
-        uas_post_text(dialog->uas, dialog->handle, SIP_ANSWER, 0, sdp);
+    bool changed = *sdp && (!dialog->remote_sdp || strcmp(sdp, dialog->remote_sdp) != 0);
+    if (changed && !uas_post_text(dialog->uas, dialog->handle, SIP_OFFER, 0, sdp)) {
+        dialog->change_asked = true;
         free(dialog->remote_sdp);
         dialog->remote_sdp = sdp;
         return;
@@ -154,7 +156,7 @@ void dialog_refresh(struct dialog *dialog) {
     char expires[48], least[16];
     dialog->refresh_us = 0;
     bool by_invite = !dialog->peer_has_update && dialog->local_sdp;
-    if (dialog->refresh || dialog->invite || dialog->change) {
+    if (dialog->refresh || dialog->invite || dialog->change || dialog->change_asked) {
         try_again_later(dialog); // one at a time
         return;
     }

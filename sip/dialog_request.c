@@ -110,6 +110,10 @@ static void on_change(struct dialog *dialog, nta_incoming_t *irq, const sip_t *s
 
 void dialog_accept_change(struct dialog *dialog, const char *sdp) {
     dialog->change_asked = false;
+    if (!dialog->change) {
+        dialog_keep_sdp(&dialog->local_sdp, sdp);
+        return;
+    }
     dialog_answer_ok(dialog, dialog->change, sdp, &dialog->change_timer);
     if (nta_incoming_method(dialog->change) == sip_method_invite)
         return; // until the ACK
@@ -119,7 +123,8 @@ void dialog_accept_change(struct dialog *dialog, const char *sdp) {
 
 void dialog_reject_change(struct dialog *dialog, int status, const char *phrase) {
     dialog->change_asked = false;
-    uas_answer(dialog->change, status, phrase);
+    if (dialog->change)
+        uas_answer(dialog->change, status, phrase);
     dialog->change = NULL;
 }
 
@@ -144,7 +149,7 @@ int dialog_on_request(void *arg, nta_leg_t *leg, nta_incoming_t *irq, const sip_
     else if (method == sip_method_info)
         on_info(dialog, irq, sip);
     else if (method == sip_method_options)
-        uas_answer_options(dialog->uas, irq);
+        uas_answer_options(irq);
     else if (method == sip_method_refer)
         uas_answer(irq, SIP_603_DECLINE);
     else

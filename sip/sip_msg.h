@@ -8,11 +8,11 @@
 //              SIP_AUTHORIZED ->   the login was good: go on. Else the 401 goes out and SIP_OVER comes; the
 //                                  caller's next try is a new SIP_INVITE, which is challenged again
 //                                  <- SIP_PROGRESS (180)   <- SIP_ACCEPT (200) or SIP_REJECT
-//              SIP_ANSWER ->       the peer's answer to our offer, when its INVITE had none; or a changed answer
-//                                  to our last SDP, which a session refresh of ours by re-INVITE had sent again
+//              SIP_ANSWER ->       the peer's answer to our offer, when its INVITE had none: out of the ACK
 //              SIP_CONFIRMED ->    the ACK of the first 200 came
 //              SIP_OFFER ->        re-INVITE or UPDATE;    <- SIP_ACCEPT or SIP_REJECT for that offer, always one of
-//                                  them. The next SIP_OFFER comes only after that
+//                                  them. The next SIP_OFFER comes only after that. Also what a peer says to our
+//                                  last SDP, sent again by a session refresh, when that is something new
 //              SIP_DTMF ->         INFO
 //              SIP_OVER ->         BYE, CANCEL, timers, failure: once, last; also after SIP_BYE
 //                                  <- SIP_BYE              we hang up (487 or the status before the 200)

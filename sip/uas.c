@@ -145,8 +145,10 @@ static void on_request(struct uas *uas, nta_incoming_t *irq, const sip_t *sip) {
         uas_answer(irq, SIP_481_NO_TRANSACTION);
     else if (method == sip_method_invite)
         on_invite(uas, irq, sip);
+    else if (method == sip_method_options && uas->draining)
+        uas_answer_later(irq, SIP_503_SERVICE_UNAVAILABLE, UAS_RETRY_AFTER_S);
     else if (method == sip_method_options)
-        uas_answer_options(uas, irq);
+        uas_answer_options(irq);
     else
         uas_answer_not_allowed(irq);
 }
@@ -197,10 +199,10 @@ static int on_message(void *arg, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
 }
 
 static int make_agent(struct uas *uas, struct err_text *err) {
-    uas->agent = nta_agent_create(uas->root, (url_string_t *)(intptr_t)-1, on_message, uas, NTATAG_UA(1),
-                                  NTATAG_MERGE_482(1), NTATAG_CANCEL_487(0),
-                                  NTATAG_MAXSIZE(MAX_MESSAGE_BYTES), NTATAG_SIP_T1(uas->timing.t1_ms),
-                                  NTATAG_SIP_T1X64(64 * uas->timing.t1_ms), TAG_END());
+    uas->agent = nta_agent_create(
+        uas->root, (url_string_t *)(intptr_t)-1, on_message, uas, NTATAG_UA(1), NTATAG_MERGE_482(1),
+        NTATAG_CANCEL_487(0), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES), NTATAG_PROGRESS(uas->timing.ring_ms),
+        NTATAG_SIP_T1(uas->timing.t1_ms), NTATAG_SIP_T1X64(64 * uas->timing.t1_ms), TAG_END());
     return uas->agent ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
@@ -213,6 +215,7 @@ int uas_new(struct uas **out, const struct uas_config *config, struct err_text *
     uas->post = config->post;
     uas->post_arg = config->post_arg;
     uas->timing.t1_ms = config->timing.t1_ms ? config->timing.t1_ms : 500;
+    uas->timing.ring_ms = config->timing.ring_ms ? config->timing.ring_ms : 60000;
     uas->timing.second_us = config->timing.second_us ? config->timing.second_us : 1000000;
     int code = sipreq_policy_init(&uas->policy, uas->conf);
     if (!code)

@@ -18,6 +18,7 @@ struct uas;
 // Zero means the usual value; tests make them short.
 struct uas_timing {
     unsigned t1_ms;     // RFC 3261 T1, 500
+    unsigned ring_ms;   // from one 180 to the next (RFC 3261 section 13.3.1.1), 60000
     unsigned second_us; // a second of a session timer (RFC 4028), 1000000
 };
 

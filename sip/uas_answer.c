@@ -18,11 +18,7 @@ void uas_answer_later(nta_incoming_t *irq, int status, const char *phrase, unsig
     nta_incoming_destroy(irq);
 }
 
-void uas_answer_options(const struct uas *uas, nta_incoming_t *irq) {
-    if (uas->draining) {
-        uas_answer_later(irq, SIP_503_SERVICE_UNAVAILABLE, UAS_RETRY_AFTER_S);
-        return;
-    }
+void uas_answer_options(nta_incoming_t *irq) {
     nta_incoming_treply(irq, SIP_200_OK, SIPTAG_SERVER_STR(UAS_PRODUCT), UAS_ABOUT_TAGS,
                         SIPTAG_ACCEPT_STR(UAS_SDP ", " DIALOG_INFO_TYPES),
                         SIPTAG_ACCEPT_ENCODING_STR("identity"), TAG_END());

@@ -63,7 +63,7 @@ struct uas {
 // A final response without a body, and the end of our interest in the request.
 void uas_answer(nta_incoming_t *irq, int status, const char *phrase);
 void uas_answer_later(nta_incoming_t *irq, int status, const char *phrase, unsigned retry_after_s);
-void uas_answer_options(const struct uas *uas, nta_incoming_t *irq);
+void uas_answer_options(nta_incoming_t *irq);
 void uas_answer_not_allowed(nta_incoming_t *irq); // 405, or 501 for what no RFC knows
 void uas_answer_bad_type(nta_incoming_t *irq, const char *accept);
 // True when the request requires what we do not have: the 420 has been sent.

@@ -46,9 +46,9 @@ static void test_call_from_invite_to_bye(void **state) {
     peer_ack(peer, peer->cseq, "");
     fixture_skip(f, SIP_CONFIRMED);
 
-    peer_send(peer, "BYE", "Reason: Q.850;cause=16;text=\"Normal call clearing\"\r\n", "");
+    peer_send(peer, "BYE", "Reason: Q.850;cause=16;text=\"Normal call clearing\", SIP;cause=200\r\n", "");
     peer_expect(peer, "SIP/2.0 200");
-    fixture_over(f, SIP_OVER_BYE, "BYE: Q.850 cause 16: Normal call clearing");
+    fixture_over(f, SIP_OVER_BYE, "BYE: Q.850 cause 16: Normal call clearing; SIP cause 200");
     peer_send(peer, "BYE", "", "");
     peer_expect(peer, "SIP/2.0 481");
     assert_false(fixture_has_mail(f));

@@ -13,6 +13,10 @@
 #define PEER_SDP_2                                                                                           \
     "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4002 RTP/AVP 0\r\n"
 
+#define OUR_SDP_2                                                                                            \
+    "v=0\r\no=- 7 8 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 6000 RTP/AVP "         \
+    "0\r\na=recvonly\r\n"
+
 static int setup(void **state) {
     struct fixture *f = fixture_new(&(struct fixture_options){.timing = {.second_us = 500}});
     peer_open(&f->peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
@@ -84,7 +88,7 @@ static void test_we_refresh_by_update(void **state) {
 static void test_we_refresh_by_reinvite(void **state) {
     struct fixture *f = *state;
     struct peer *peer = &f->peer;
-    call_that_we_refresh(f, "INVITE, ACK, BYE");
+    uint64_t handle = call_that_we_refresh(f, "INVITE, ACK, BYE");
     peer_expect(peer, "INVITE sip:alice@");
     assert_string_equal(peer_body(peer), OUR_SDP); // as it was
     unsigned cseq = peer_number(peer, "CSeq");
@@ -106,7 +110,14 @@ static void test_we_refresh_by_reinvite(void **state) {
     peer_expect(peer, "INVITE ");
     peer_answer(peer, "200 OK", "Session-Expires: 1800;refresher=uac\r\n", PEER_SDP_2);
     peer_expect(peer, "ACK ");
-    fixture_text(f, SIP_ANSWER, PEER_SDP_2); // something new
+    fixture_text(f, SIP_OFFER, PEER_SDP_2); // something new
+    peer_send(peer, "UPDATE", "", PEER_SDP);
+    peer_expect(peer, "SIP/2.0 500"); // one at a time
+    ctl_says(f, handle, SIP_ACCEPT, 0, OUR_SDP_2);
+    peer_expect(peer, "INVITE ");
+    assert_string_equal(peer_body(peer), OUR_SDP_2);
+    peer_answer(peer, "200 OK", "Session-Expires: 1800;refresher=uac\r\n", PEER_SDP_2);
+    peer_expect(peer, "ACK ");
     peer_send(peer, "BYE", "", "");
     peer_expect(peer, "SIP/2.0 200");
     fixture_over(f, SIP_OVER_BYE, "BYE");
@@ -146,6 +157,43 @@ static void test_refused_change_leaves_the_time_as_it_was(void **state) {
     assert_string_equal(peer_header(peer, "Session-Expires"), "1800;refresher=uac");
 }
 
+// RFC 3261 section 13.3.1.1: the caller must not think that we have fallen asleep.
+static void test_ringing_is_repeated(void **state) {
+    (void)state;
+    struct fixture *f = fixture_new(&(struct fixture_options){.timing = {.ring_ms = 100}});
+    struct peer *peer = &f->peer;
+    static const char *const supported[] = {"", "Supported: 100rel\r\n"};
+    peer_open(peer, fixture_turn, f->root, PEER_UDP, AF_INET, f->port);
+    for (size_t i = 0; i < 2; i++) {
+        *peer->gateway_tag = '\0';
+        peer_send(peer, "INVITE", supported[i], PEER_SDP);
+        peer_expect(peer, "SIP/2.0 100");
+        uint64_t handle = fixture_skip(f, SIP_INVITE);
+        ctl_says(f, handle, SIP_PROGRESS, 0, NULL);
+        unsigned first = 0;
+        for (unsigned n = 0; n < 3; n++) {
+            if (i)
+                peer_expect(peer, "SIP/2.0 180"); // each with a number of its own
+            else
+                assert_true(peer_next(peer, PEER_WAIT_MS) && strncmp(peer->got, "SIP/2.0 180", 11) == 0);
+            if (i) {
+                char rack[64];
+                first = first ? first : peer_number(peer, "RSeq");
+                assert_int_equal(peer_number(peer, "RSeq"), first + n);
+                snprintf(rack, sizeof rack, "RAck: %u %s\r\n", first + n, peer_header(peer, "CSeq"));
+                peer_send(peer, "PRACK", rack, "");
+                peer_expect(peer, "SIP/2.0 200");
+            }
+        }
+        ctl_says(f, handle, SIP_REJECT, 486, NULL);
+        peer_expect(peer, "SIP/2.0 486");
+        peer_same_branch(peer, "ACK", "");
+        fixture_skip(f, SIP_OVER);
+    }
+    peer_close(peer);
+    fixture_free(f);
+}
+
 static void test_too_short(void **state) {
     (void)state;
     struct fixture *f = fixture_new(&(struct fixture_options){.sip = ",\"SessionExpiresSeconds\":600"});
@@ -179,6 +227,7 @@ int main(void) {
         CALL(test_we_refresh_by_reinvite),
         CALL(test_update_that_is_not_known_becomes_reinvite),
         CALL(test_refused_change_leaves_the_time_as_it_was),
+        cmocka_unit_test(test_ringing_is_repeated),
         cmocka_unit_test(test_too_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
