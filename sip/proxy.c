@@ -80,9 +80,16 @@ static bool is_within_limits(struct arrival *arrival, bool invite) {
 
 // Programs whose only use is to look for open exchanges, by the name they give themselves.
 static bool is_scanner(const sip_t *sip) {
-    static const char *const names[] = {"friendly-scanner", "friendly-request", "sipvicious", "sipcli",
-                                        "sip-scan",         "sipsak",           "sundayddr",  "iwar",
-                                        "pplsip",           "vaxsipuseragent",  "smap",       "sipptk"};
+    static const char *const names[] = {"friendly-scanner",
+                                        "friendly-request",
+                                        "sipvicious",
+                                        "sipcli",
+                                        "sip-scan",
+                                        "sundayddr",
+                                        "iwar",
+                                        "pplsip",
+                                        "smap",
+                                        "sipptk"};
     const char *name = sip->sip_user_agent ? sip->sip_user_agent->g_string : NULL;
     for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++) {
         if (strncasecmp(name, names[i], strlen(names[i])) == 0)
