@@ -57,29 +57,26 @@ static inline size_t peer_hash(const char *text) {
     return hash;
 }
 
+union peer_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
 static inline void peer_open_socket(struct peer *peer) {
-    struct sockaddr_storage to = {0};
-    socklen_t len;
-    if (peer->family == AF_INET6) {
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&to;
-        *v6 = (struct sockaddr_in6){
+    union peer_address to = {.v4 = {.sin_family = AF_INET, .sin_port = htons(peer->gateway_port)}},
+                       local = {0};
+    to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (peer->family == AF_INET6)
+        to.v6 = (struct sockaddr_in6){
             .sin6_family = AF_INET6, .sin6_port = htons(peer->gateway_port), .sin6_addr = in6addr_loopback};
-        len = sizeof *v6;
-    } else {
-        struct sockaddr_in *v4 = (struct sockaddr_in *)&to;
-        *v4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(peer->gateway_port)};
-        v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        len = sizeof *v4;
-    }
     peer->fd = socket(peer->family, (peer->kind == PEER_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     assert_true(peer->fd >= 0);
-    assert_int_equal(connect(peer->fd, (struct sockaddr *)&to, len), 0);
+    assert_int_equal(connect(peer->fd, &to.any, peer->family == AF_INET6 ? sizeof to.v6 : sizeof to.v4), 0);
     assert_int_equal(fcntl(peer->fd, F_SETFL, O_NONBLOCK), 0);
-    struct sockaddr_storage local = {0};
-    len = sizeof local;
-    assert_int_equal(getsockname(peer->fd, (struct sockaddr *)&local, &len), 0);
-    peer->port = ntohs(peer->family == AF_INET6 ? ((struct sockaddr_in6 *)&local)->sin6_port
-                                                : ((struct sockaddr_in *)&local)->sin_port);
+    socklen_t len = sizeof local;
+    assert_int_equal(getsockname(peer->fd, &local.any, &len), 0);
+    peer->port = ntohs(peer->family == AF_INET6 ? local.v6.sin6_port : local.v4.sin_port);
 }
 
 static inline void peer_start_tls(struct peer *peer) {

@@ -12,12 +12,7 @@
 #include <openssl/evp.h>
 
 // An independent client, after RFC 7616 section 3.4.
-static void hash(const char *algorithm, char out[129], const char *format, ...) {
-    char text[1024];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+static void hash(const char *algorithm, char out[129], const char *text) {
     uint8_t bytes[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     const EVP_MD *md = strcmp(algorithm, "SHA-256") == 0 ? EVP_sha256() : EVP_md5();
@@ -28,10 +23,12 @@ static void hash(const char *algorithm, char out[129], const char *format, ...) 
 
 static void respond(char out[129], const char *algorithm, const char *password, const char *nonce,
                     const char *nc) {
-    char ha1[129], ha2[129];
-    hash(algorithm, ha1, "trunk:iqra-gateway:%s", password);
+    char text[1024], ha1[129], ha2[129];
+    snprintf(text, sizeof text, "trunk:iqra-gateway:%s", password);
+    hash(algorithm, ha1, text);
     hash(algorithm, ha2, "INVITE:sip:1@example.org");
-    hash(algorithm, out, "%s:%s:%s:cn:auth:%s", ha1, nonce, nc, ha2);
+    snprintf(text, sizeof text, "%s:%s:%s:cn:auth:%s", ha1, nonce, nc, ha2);
+    hash(algorithm, out, text);
 }
 
 static struct digest_response response_of(const char *algorithm, const char *nonce, const char *nc,
