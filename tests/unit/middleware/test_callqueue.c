@@ -377,8 +377,8 @@ static void a_direct_call_is_claimed_from_the_start(void **state) {
 
 static void the_list_is_paged_and_filtered_newest_first(void **state) {
     (void)state;
-    for (char n = '1'; n <= '7'; n++) {
-        const char id[] = {'q', n, '\0'};
+    for (int n = 1; n <= 7; n++) {
+        const char id[] = {'q', (char)('0' + n), '\0'};
         struct callqueue_ask ask = plain;
         ask.id = ask.call_id = id;
         ask.max_calls = 0;
