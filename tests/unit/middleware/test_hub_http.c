@@ -97,6 +97,7 @@ static void test_ids_that_are_not_ours(void **state) {
 
 // ---- server-sent events
 
+// Whoever still waits when the test is over is answered by its teardown: so those exchanges are static.
 static void sse_open(int node, const char *query, struct http_exchange *stream) {
     *stream = (struct http_exchange){.accept = "text/event-stream"};
     request(node, "GET", "/sessionHub", query, "", stream);
@@ -108,7 +109,7 @@ static void sse_open(int node, const char *query, struct http_exchange *stream) 
 
 static void test_sse(void **state) {
     (void)state;
-    struct http_exchange stream;
+    static struct http_exchange stream;
     char query[QUERY];
     negotiate(0, query);
     sse_open(0, query, &stream);
@@ -130,7 +131,7 @@ static void test_sse(void **state) {
 
 static void test_sse_client_leaves(void **state) {
     (void)state;
-    struct http_exchange stream;
+    static struct http_exchange stream;
     char query[QUERY];
     negotiate(0, query);
     sse_open(0, query, &stream);
@@ -150,7 +151,8 @@ static void test_sse_client_leaves(void **state) {
 
 static void test_sse_id_is_good_for_one_connection(void **state) {
     (void)state;
-    struct http_exchange stream, again = {.accept = "text/event-stream"}, there = again;
+    static struct http_exchange stream;
+    struct http_exchange again = {.accept = "text/event-stream"}, there = again;
     char query[QUERY];
     negotiate(0, query);
     sse_open(0, query, &stream);
@@ -167,7 +169,7 @@ static void test_sse_id_is_good_for_one_connection(void **state) {
 
 static void test_sse_posts_come_to_another_node(void **state) {
     (void)state;
-    struct http_exchange stream;
+    static struct http_exchange stream;
     char query[QUERY];
     negotiate(1, query);
     sse_open(0, query, &stream);
@@ -197,7 +199,8 @@ static void test_sse_client_left_before_it_began(void **state) {
 
 static void test_sse_too_many(void **state) {
     (void)state;
-    struct http_exchange stream[PER_ADDRESS], last = {.accept = "text/event-stream"};
+    static struct http_exchange stream[PER_ADDRESS];
+    struct http_exchange last = {.accept = "text/event-stream"};
     char query[QUERY];
     for (int i = 0; i < PER_ADDRESS; i++) {
         negotiate(0, query);
@@ -235,7 +238,7 @@ static void expect_polled(struct http_exchange *exchange, unsigned status, const
 
 static void test_long_polling(void **state) {
     (void)state;
-    struct http_exchange exchange;
+    static struct http_exchange exchange;
     char query[QUERY];
     negotiate(0, query);
     poll_open(0, query);
@@ -265,7 +268,7 @@ static void test_long_polling(void **state) {
 
 static void test_long_polling_across_nodes(void **state) {
     (void)state;
-    struct http_exchange exchange;
+    static struct http_exchange exchange;
     char query[QUERY];
     negotiate(1, query);
     poll_open(0, query);
@@ -291,7 +294,7 @@ static void test_long_polling_across_nodes(void **state) {
 
 static void test_a_second_poll_takes_the_place_of_the_first(void **state) {
     (void)state;
-    struct http_exchange first, second, third;
+    static struct http_exchange first, second, third;
     char query[QUERY];
     negotiate(0, query);
     poll_open(0, query);
@@ -307,7 +310,7 @@ static void test_a_second_poll_takes_the_place_of_the_first(void **state) {
 
 static void test_client_of_a_poll_leaves(void **state) {
     (void)state;
-    struct http_exchange exchange;
+    static struct http_exchange exchange;
     char query[QUERY];
     for (int node = 0; node < NODES; node++) {
         negotiate(0, query);
@@ -334,7 +337,7 @@ static void test_client_of_a_poll_leaves(void **state) {
 
 static void test_a_goodbye_waits_for_its_poll(void **state) {
     (void)state;
-    struct http_exchange exchange;
+    static struct http_exchange exchange;
     char query[QUERY];
     negotiate(0, query);
     poll_open(0, query);
@@ -369,7 +372,7 @@ static void test_what_a_client_does_not_fetch_is_bounded(void **state) {
 
 static void test_a_node_that_died(void **state) {
     (void)state;
-    struct http_exchange exchange;
+    static struct http_exchange exchange;
     char query[QUERY], key[128];
     negotiate(0, query);
     // Its entry is there, but nobody hears its channel.
@@ -402,7 +405,7 @@ static void test_a_node_that_does_not_answer(void **state) {
 
 static void test_without_redis_one_node_still_serves(void **state) {
     (void)state;
-    struct http_exchange stream, exchange;
+    static struct http_exchange stream, exchange;
     char query[QUERY];
     redis_fake.down = true;
     negotiate(0, query);
@@ -459,7 +462,8 @@ static void test_junk_on_the_channels(void **state) {
 
 static void test_drain(void **state) {
     (void)state;
-    struct http_exchange stream, poll_exchange, late = {0};
+    static struct http_exchange stream, poll_exchange;
+    struct http_exchange late = {0};
     char stream_query[QUERY], poll_query[QUERY], unused[QUERY];
     negotiate(0, stream_query);
     negotiate(0, poll_query);
