@@ -98,6 +98,8 @@ static void on_redis_up(void *arg) {
     struct gateway *gateway = arg;
     if (gateway->front && gateway->phase != GATEWAY_CLOSING)
         desk_redis_up(front_desk(gateway->front));
+    if (gateway->telephony)
+        telephony_redis_up(gateway->telephony);
 }
 
 static void on_session_over(const char *session_id, void *arg) {

@@ -105,6 +105,10 @@ int telephony_set_conf(struct telephony *telephony, const struct conf *conf) {
     return err ? err : sip_stack_set_conf(telephony->stack, conf);
 }
 
+void telephony_redis_up(struct telephony *telephony) {
+    nodes_beat(telephony->nodes);
+}
+
 void telephony_drain(struct telephony *telephony) {
     telephony->draining = true;
     trunks_drain(telephony->trunks);

@@ -26,7 +26,8 @@ struct telephony_config {
 int telephony_start(struct telephony **out, const struct telephony_config *config, struct err_text *err);
 void telephony_mail(struct telephony *telephony, struct mail *mail);          // enum sip_mail
 int telephony_set_conf(struct telephony *telephony, const struct conf *conf); // held; -ENOMEM
-void telephony_drain(struct telephony *telephony); // 503 to what comes, and the other nodes know
+void telephony_redis_up(struct telephony *telephony); // the other nodes may know this one at once
+void telephony_drain(struct telephony *telephony);    // 503 to what comes, and the other nodes know
 // Says BYE to what is left, waits for the SIP thread, and takes this node out of the table.
 void telephony_close(struct telephony *telephony);
 void telephony_free(struct telephony *telephony); // when Redis and the platform have called back everything

@@ -2,10 +2,11 @@
 // Telephony as a service is lived with: no proxy in front, logins, load by sipp, draining, Redis that dies, two nodes.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { toneShare } from '../sim/signal.mjs';
-import { until } from './lib/gateway.mjs';
-import { agentHears } from './lib/scenario.mjs';
+import { Gateway, merge, TOP, until } from './lib/gateway.mjs';
+import { agentHears, HOST } from './lib/scenario.mjs';
 import { admin, Baresip, NUMBER, noCalls, queueEntry, RtpPeer, runSipp, SipPeer, startSipHouse } from './lib/sip.mjs';
 
 // A whole call as a carrier makes it, straight at the listener.
@@ -71,6 +72,22 @@ async function callUp(t, house, peer, { port = house.sip.proxyPort, uri = house.
   rtp.speak(600);
   return { call, rtp, agent: house.agent.calls[index] };
 }
+
+test('the demo of quickstart: dialled by its number, the echo agent repeats what it hears', async (t) => {
+  const text = fs.readFileSync(`${TOP}/deploy/quickstart.json`, 'utf8').replace(/^\s*\/\/.*$/gm, '').replace(/,(\s*[}\]])/g, '$1');
+  const usual = { ProxyListen: ['udp:0.0.0.0:5060', 'tcp:0.0.0.0:5060'], MediaListen: ['udp:0.0.0.0:5070', 'tcp:0.0.0.0:5070'] };
+  const gateway = await Gateway.start(merge(JSON.parse(text), { Gateway: { HttpListen: '0.0.0.0:0' }, Sip: usual }));
+  t.after(() => gateway.stop());
+  const phone = await Baresip.start({ t, toneHz: 600 });
+  phone.dial(`sip:1000@${HOST}`);
+  await phone.until('CALL_ESTABLISHED');
+  await until(() => {
+    const { rateHz, samples } = phone.heard(300);
+    return samples.length > rateHz / 5 && toneShare(samples, rateHz, 600) > 0.9;
+  }, 'the echo at the telephone');
+  phone.hangUp();
+  await noCalls(gateway);
+});
 
 describe('without a proxy in front', () => {
   let house;

@@ -42,14 +42,11 @@ static void then_the_first_that_is_no_wildcard(void **state) {
     assert_int_equal(out.port, 5072);
 }
 
-static void without_any_the_routes_source_is_taken(void **state) {
+// Its default route's, or without one an interface's: every host has one, if only the loopback.
+static void then_one_of_this_host(void **state) {
     (void)state;
     struct sip_endpoint out;
-    int err = endpoint("\"udp:0.0.0.0:5070\"", "", &out);
-    if (err) { // a host without a route
-        assert_int_equal(err, -EADDRNOTAVAIL);
-        return;
-    }
+    assert_int_equal(endpoint("\"udp:0.0.0.0:5070\"", "", &out), 0);
     assert_non_null(strchr(out.address, '.'));
     assert_string_not_equal(out.address, "0.0.0.0");
 }
@@ -58,7 +55,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_public_address_wins),
         cmocka_unit_test(then_the_first_that_is_no_wildcard),
-        cmocka_unit_test(without_any_the_routes_source_is_taken),
+        cmocka_unit_test(then_one_of_this_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
