@@ -33,10 +33,11 @@ struct hub_topic {
     TAILQ_ENTRY(hub_topic) of_stale;
     struct hub *hub;
     LIST_HEAD(, hub_reg) regs;
-    bool stale;              // in the list
-    bool back;               // on_back was said, on_left is due
-    struct hub_query *query; // under way
-    bool dirty;              // an event came meanwhile
+    unsigned reg_count, known_count; // all of them; those whose completion is out
+    bool stale;                      // in the list
+    bool back;                       // on_back was said, on_left is due
+    struct hub_query *query;         // under way
+    bool dirty;                      // an event came meanwhile
     unsigned tries;
     uint64_t retry_ms; // 0 = not to be asked again
     char id[HUB_ID_MAX + 1];
@@ -122,6 +123,8 @@ static void reg_free(struct hub_reg *reg) {
     LIST_REMOVE(reg, of_conn);
     LIST_REMOVE(reg, of_topic);
     reg->conn->reg_count--;
+    reg->topic->reg_count--;
+    reg->topic->known_count -= !reg->pending;
     free(reg->invocation_id);
     free(reg);
 }
@@ -129,22 +132,19 @@ static void reg_free(struct hub_reg *reg) {
 // After a registration is gone. The topic may be gone as well then.
 static void topic_look(struct hub_topic *topic) {
     struct hub *hub = topic->hub;
-    const struct hub_reg *reg = LIST_FIRST(&topic->regs);
-    while (reg && reg->pending)
-        reg = LIST_NEXT(reg, of_topic);
-    if (!reg && topic->back) {
+    if (!topic->known_count && topic->back) {
         topic->back = false;
         if (!hub->closing)
             hub->events.on_left(topic->id, hub->events.arg);
     }
-    if (LIST_EMPTY(&topic->regs))
+    if (!topic->reg_count)
         topic_free(topic);
 }
 
 void hub_unregister_all(struct hub_conn *conn) {
-    struct hub_reg *reg;
-    while ((reg = LIST_FIRST(&conn->regs))) {
+    for (struct hub_reg *reg = LIST_FIRST(&conn->regs), *next; reg; reg = next) {
         struct hub_topic *topic = reg->topic;
+        next = LIST_NEXT(reg, of_conn);
         reg_free(reg);
         topic_look(topic);
     }
@@ -224,6 +224,7 @@ static void reg_take(struct hub_reg *reg, int err) {
     hub_complete(reg->conn, reg->invocation_id, err ? refusal(err) : NULL);
     if (!err) {
         reg->pending = false;
+        reg->topic->known_count++;
         return;
     }
     if (err == -ENOENT)
@@ -333,6 +334,7 @@ static int reg_new(struct hub_conn *conn, const char *id, const char *invocation
     LIST_INSERT_HEAD(&conn->regs, reg, of_conn);
     LIST_INSERT_HEAD(&topic->regs, reg, of_topic);
     conn->reg_count++;
+    topic->reg_count++;
     topic_ask(topic);
     return 0;
 }
@@ -355,10 +357,12 @@ void hub_register(struct hub_conn *conn, const struct signalr_message *message) 
     struct hub_reg *there = error ? NULL : reg_find(conn, id);
     if (there && there->pending)
         error = "That registration is under way.";
-    if (!error && !there && reg_new(conn, id, message->invocation_id) != 0)
+    if (!error && !there) {
+        if (reg_new(conn, id, message->invocation_id) == 0)
+            return; // completed when the desk has answered
         error = refusal(-ENOMEM);
-    else if (error || there)
-        hub_complete(conn, message->invocation_id, error);
+    }
+    hub_complete(conn, message->invocation_id, error);
 }
 
 // ---- time

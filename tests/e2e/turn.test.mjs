@@ -30,13 +30,18 @@ async function startCoturn(port, credentials) {
   const child = spawn('turnserver', ['-n', ...files, ...network, '--realm', 'r', ...credentials], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   const log = () => (fs.existsSync(path.join(dir, 'log')) ? fs.readFileSync(path.join(dir, 'log'), 'utf8') : '');
-  await until(() => child.exitCode !== null || answersStun(port), 'coturn to answer');
-  assert.equal(child.exitCode, null, log());
   const stop = async () => {
     child.kill('SIGKILL');
     await ended;
     fs.rmSync(dir, { recursive: true, force: true });
   };
+  try {
+    await until(() => child.exitCode !== null || answersStun(port), 'coturn to answer', 60000);
+    assert.equal(child.exitCode, null, log());
+  } catch (err) {
+    await stop(); // a child left behind would keep this file from ending
+    throw err;
+  }
   return { log, stop };
 }
 
