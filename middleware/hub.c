@@ -55,19 +55,22 @@ static void address_look(void *object, void *arg) {
 
 // ---- through Redis
 
-int hub_publish(struct hub *hub, const char *channel, const char *head, const void *body, size_t body_len) {
+int hub_publish(struct hub *hub, const char *channel, const char *head, struct span body, redis_fn *fn,
+                void *arg) {
     size_t head_len = strlen(head);
-    char *message = malloc(head_len + 1 + body_len);
+    char *message = malloc(head_len + 1 + body.len);
     if (!message)
         return -ENOMEM;
     memcpy(message, head, head_len);
     message[head_len] = '\n';
-    if (body_len)
-        memcpy(message + head_len + 1, body, body_len);
+    if (body.len)
+        memcpy(message + head_len + 1, body.ptr, body.len);
     const struct redis_arg args[] = {
-        redis_str("PUBLISH"), redis_str(channel), {message, head_len + 1 + body_len}};
-    int rc = redis_command(hub->config.redis, args, 3, NULL, NULL);
+        redis_str("PUBLISH"), redis_str(channel), {message, head_len + 1 + body.len}};
+    int rc = redis_command(hub->config.redis, args, 3, fn, arg);
     free(message);
+    if (!rc && fn)
+        hub->redis_calls++;
     return rc;
 }
 
@@ -80,7 +83,8 @@ int hub_send(struct hub *hub, const char *id, const char *target, json_t *args) 
     int rc = text ? 0 : -ENOMEM;
     size_t len = text ? strlen(text) : 0;
     if (!rc)
-        rc = len <= EVENT_MAX ? hub_publish(hub, HUB_EVENTS_CHANNEL, id, text, len) : -EINVAL;
+        rc = len <= EVENT_MAX ? hub_publish(hub, HUB_EVENTS_CHANNEL, id, span_of(text, len), NULL, NULL)
+                              : -EINVAL;
     free(text);
     json_decref(root);
     return rc;
@@ -101,6 +105,7 @@ static void on_listening(void *arg) {
     LIST_FOREACH(conn, &hub->conns, all) {
         hub_relay_claim(conn);
     }
+    hub_relay_again(hub);
     hub_topics_listen(hub);
 }
 

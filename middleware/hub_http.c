@@ -150,16 +150,20 @@ void hub_routes(struct hub *hub, struct http_route out[HUB_ROUTES]) {
 
 // ---- requests that found their connection
 
-void hub_answer(struct hub *hub, const struct hub_caller *caller, unsigned status, const char *body,
-                size_t len) {
+int hub_answer_away(struct hub *hub, const struct hub_caller *caller, unsigned status, struct span body,
+                    redis_fn *fn, void *arg) {
     char channel[sizeof HUB_NODE_CHANNEL + HUB_NODE_MAX], head[64];
-    if (caller->exchange) {
-        http_reply(caller->exchange, status, "text/plain; charset=utf-8", body ? body : "", len, NULL, 0);
-        return;
-    }
     snprintf(channel, sizeof channel, "%s%s", HUB_NODE_CHANNEL, caller->from);
     snprintf(head, sizeof head, "{\"n\":%llu,\"status\":%u}", (unsigned long long)caller->n, status);
-    hub_publish(hub, channel, head, body, len);
+    return hub_publish(hub, channel, head, body, fn, arg);
+}
+
+void hub_answer(struct hub *hub, const struct hub_caller *caller, unsigned status, const char *body,
+                size_t len) {
+    if (caller->exchange)
+        http_reply(caller->exchange, status, "text/plain; charset=utf-8", body ? body : "", len, NULL, 0);
+    else
+        hub_answer_away(hub, caller, status, span_of(body, len), NULL, NULL);
 }
 
 void hub_serve(struct hub_conn *conn, enum hub_ask ask, const struct hub_caller *caller, struct span body) {
@@ -188,5 +192,9 @@ void hub_serve(struct hub_conn *conn, enum hub_ask ask, const struct hub_caller 
         return;
     case HUB_ASK_LEFT:
         hub_poll_left(conn, caller);
+        return;
+    case HUB_ASK_STILL:
+        if (!hub_poll_waits_for(conn, caller))
+            hub_answer(hub, caller, 200, NULL, 0); // it never came: once more
     }
 }

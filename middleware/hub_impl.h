@@ -32,7 +32,7 @@ enum {
     HUB_TOKEN_SECONDS = 120,   // from negotiate to the connection
     HUB_CLAIM_SECONDS = 60,    // a connection's entry in Redis, renewed every
     HUB_RENEW_MS = 20000,      // so many ms
-    HUB_RELAY_MS = 5000,       // for another node's answer
+    HUB_RELAY_MS = 5000,       // for another node's answer, and between looks whether it is there
     HUB_RELAY_POLL_MS = 35000, // the same for a poll: pings come more often than this
     HUB_RELAYS_MAX = 4096,     // requests waiting for another node
     HUB_QUERIES_MAX = 256,     // questions to the desk under way, when many have to be asked again
@@ -135,7 +135,9 @@ struct hub {
 
 // hub.c
 struct hub_address *hub_address_of(struct hub *hub, const char *client_address); // NULL: no memory, or full
-int hub_publish(struct hub *hub, const char *channel, const char *head, const void *body, size_t body_len);
+// `fn` (may be NULL) counts in redis_calls until it has been called, by itself.
+int hub_publish(struct hub *hub, const char *channel, const char *head, struct span body, redis_fn *fn,
+                void *arg);
 void hub_tick(struct hub *hub, uint64_t now_ms);
 void hub_closed_maybe(struct hub *hub); // frees the hub when it was closed and nothing is left
 
@@ -173,22 +175,34 @@ void hub_poll_begin(struct hub *hub, const char *id, const char *client_address,
                     struct http_exchange *exchange);
 bool hub_poll_is(const struct hub_conn *conn);
 void hub_poll_wait(struct hub_conn *conn, const struct hub_caller *caller); // answers who waited before
+bool hub_poll_waits_for(const struct hub_conn *conn, const struct hub_caller *caller);
 void hub_poll_left(struct hub_conn *conn, const struct hub_caller *caller); // its client has left
 void hub_poll_drop(struct hub_conn *conn);                                  // nobody will get anything more
 
 // hub_relay.c
-enum hub_ask { HUB_ASK_STREAM, HUB_ASK_POLL, HUB_ASK_POST, HUB_ASK_DELETE, HUB_ASK_LEFT };
+enum hub_ask {
+    HUB_ASK_STREAM,
+    HUB_ASK_POLL,
+    HUB_ASK_POST,
+    HUB_ASK_DELETE,
+    HUB_ASK_LEFT,  // that poll's client has left
+    HUB_ASK_STILL, // that poll still waits; was it heard of?
+};
 // What a request asks of a connection that lives here.
 void hub_serve(struct hub_conn *conn, enum hub_ask ask, const struct hub_caller *caller, struct span body);
 // To the exchange, or to the node that relayed the request.
 void hub_answer(struct hub *hub, const struct hub_caller *caller, unsigned status, const char *body,
                 size_t len);
+// To a node only; `fn` hears from Redis whether it is there to take it.
+int hub_answer_away(struct hub *hub, const struct hub_caller *caller, unsigned status, struct span body,
+                    redis_fn *fn, void *arg);
 // A request for a connection that is not here: to its node, or a new one here when `may_begin`.
 void hub_relay(struct hub *hub, enum hub_ask ask, const char *id, bool may_begin,
                const struct http_request *request);
 void hub_relay_message(struct hub *hub, const char *message, size_t len); // on this node's channel
 void hub_relay_claim(struct hub_conn *conn);                              // it lives here: said in Redis
 void hub_relay_disclaim(struct hub_conn *conn);                           // and is over
+void hub_relay_again(struct hub *hub); // answers may have been missed up to now
 void hub_relay_tick(struct hub *hub);
 void hub_relay_close(struct hub *hub); // answers 503 to all that wait
 

@@ -28,11 +28,9 @@ static struct redis_script find_script = {
             "return '=yours'\n",
 };
 
-static const char *const ask_names[] = {[HUB_ASK_STREAM] = "stream",
-                                        [HUB_ASK_POLL] = "poll",
-                                        [HUB_ASK_POST] = "post",
-                                        [HUB_ASK_DELETE] = "delete",
-                                        [HUB_ASK_LEFT] = "left"};
+static const char *const ask_names[] = {
+    [HUB_ASK_STREAM] = "stream", [HUB_ASK_POLL] = "poll", [HUB_ASK_POST] = "post",
+    [HUB_ASK_DELETE] = "delete", [HUB_ASK_LEFT] = "left", [HUB_ASK_STILL] = "still"};
 enum { ASKS = sizeof ask_names / sizeof *ask_names, HEAD_MAX = 512 };
 
 // A request of a client here that waits for Redis, then for another node.
@@ -41,9 +39,9 @@ struct relay {
     uint64_t n; // its handle in hub->relays
     enum hub_ask ask;
     bool may_begin;
-    bool in_redis;                  // the script's answer is still to come
+    bool in_redis;                  // an answer of Redis is still to come
     struct http_exchange *exchange; // NULL once it was answered
-    uint64_t deadline_ms;
+    uint64_t deadline_ms, look_ms;
     char owner[HUB_NODE_MAX]; // "" while it is not known
     char id[HUB_CONN_ID_MAX + 1], client_address[64];
 };
@@ -78,14 +76,17 @@ static void head_of(const struct relay *relay, enum hub_ask ask, char head[HEAD_
              (unsigned long long)relay->n, relay->hub->node, ask_names[ask], relay->id);
 }
 
-// Its node has to know that nobody waits any more, or it would answer into the void.
-static void tell_left(struct relay *relay) {
+static int tell_owner(const struct relay *relay, enum hub_ask ask, redis_fn *fn, void *arg) {
     char channel[sizeof HUB_NODE_CHANNEL + HUB_NODE_MAX], head[HEAD_MAX];
-    if (relay->ask != HUB_ASK_POLL || !relay->owner[0])
-        return;
     snprintf(channel, sizeof channel, "%s%s", HUB_NODE_CHANNEL, relay->owner);
-    head_of(relay, HUB_ASK_LEFT, head);
-    hub_publish(relay->hub, channel, head, NULL, 0);
+    head_of(relay, ask, head);
+    return hub_publish(relay->hub, channel, head, span_of("", 0), fn, arg);
+}
+
+// Its node has to know that nobody waits any more, or it would answer into the void.
+static void tell_left(const struct relay *relay) {
+    if (relay->ask == HUB_ASK_POLL && relay->owner[0])
+        tell_owner(relay, HUB_ASK_LEFT, NULL, NULL);
 }
 
 static void on_gone(void *arg) {
@@ -186,6 +187,7 @@ static struct relay *relay_new(struct hub *hub, enum hub_ask ask, const char *id
     relay->ask = ask;
     relay->may_begin = may_begin;
     relay->exchange = request->exchange;
+    relay->look_ms = hub->now_ms + HUB_RELAY_MS;
     relay->deadline_ms = hub->now_ms + (ask == HUB_ASK_POLL ? HUB_RELAY_POLL_MS : HUB_RELAY_MS);
     snprintf(relay->id, sizeof relay->id, "%s", id);
     snprintf(relay->client_address, sizeof relay->client_address, "%s", request->client_address);
@@ -280,12 +282,50 @@ void hub_relay_disclaim(struct hub_conn *conn) {
 
 // ---- time
 
+// Its node's answer may be lost. The client asks again, and gets it then.
+static void ask_again(uint64_t handle, void *object, void *arg) {
+    struct relay *relay = object;
+    (void)handle;
+    if (relay->ask != HUB_ASK_POLL || relay->in_redis || !relay->exchange)
+        return;
+    const struct hub_caller caller = {.exchange = relay_exchange(relay)};
+    hub_answer(arg, &caller, 200, NULL, 0);
+    relay_free_maybe(relay);
+}
+
+void hub_relay_again(struct hub *hub) {
+    slot_each(hub->relays, ask_again, hub);
+}
+
+static void on_looked(int err, const struct redis_reply *reply, void *arg) {
+    struct relay *relay = arg;
+    struct hub *hub = relay->hub;
+    hub->redis_calls--;
+    relay->in_redis = false;
+    if (!err && reply->type == REDIS_INTEGER && !reply->integer)
+        relay_refuse(relay, 404, "The connection is lost.");
+    relay_free_maybe(relay);
+    if (hub->closing)
+        hub_closed_maybe(hub);
+}
+
+// A poll may wait long, and its node may end meanwhile, or never have heard of it.
+static void look_after(struct relay *relay) {
+    relay->look_ms = relay->hub->now_ms + HUB_RELAY_MS;
+    relay->in_redis = tell_owner(relay, HUB_ASK_STILL, on_looked, relay) == 0;
+}
+
 static void look(uint64_t handle, void *object, void *arg) {
     struct relay *relay = object;
     struct hub *hub = arg;
     (void)handle;
-    if (!relay->exchange || hub->now_ms < relay->deadline_ms)
+    if (!relay->exchange || relay->in_redis)
         return;
+    if (hub->now_ms < relay->deadline_ms) {
+        if (relay->ask == HUB_ASK_POLL && hub->now_ms >= relay->look_ms)
+            look_after(relay);
+        return;
+    }
     if (relay->ask == HUB_ASK_POLL)
         relay_refuse(relay, 404, "The connection is lost.");
     else

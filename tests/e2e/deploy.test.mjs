@@ -5,15 +5,14 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
-import fs from 'node:fs';
 import http from 'node:http';
-import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { startAgent } from '../sim/agent.mjs';
 import { launchChromium, openCallPage, openPage } from './lib/browser.mjs';
 import { until } from './lib/gateway.mjs';
+import { freePort, startNginx } from './lib/nginx.mjs';
 import { agentHears, callStates, connectBoth, hears, HOST, startCall, startHouse, stats, stopCall, wholeCall } from './lib/scenario.mjs';
 import { makeAuthority } from './lib/tls.mjs';
 
@@ -95,7 +94,7 @@ describe('TLS', () => {
 
   test('nginx in front: wss handed out, the browser and not the proxy is the client', async (t) => {
     const house = await houseFor(t, { config: { ForwardedHeaders: { KnownProxies: ['127.0.0.2'] } } });
-    const nginx = await startNginx(t, house.gateway.port);
+    const nginx = await startNginx(t, [house.gateway.port], here);
     const page = await openCallPage(watched(), house.gateway, { base: nginx.url });
     const call = await talk(page, house);
     assert.match(page.sockets[0], new RegExp(`^wss://${HOST}:${nginx.port}/ws/session/`));
@@ -105,7 +104,7 @@ describe('TLS', () => {
 
   test('X-Forwarded-For counts from a known proxy only', async (t) => {
     const house = await houseFor(t, { config: { ForwardedHeaders: { KnownProxies: ['127.0.0.2'] } } });
-    const nginx = await startNginx(t, house.gateway.port);
+    const nginx = await startNginx(t, [house.gateway.port], here);
     const lie = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'evil.example' };
     const body = JSON.stringify({ campaignId: 'demo', regionId: 'local', transportType: 1, dynamicVariables: {}, metadata: {} });
     for (const url of [house.gateway.url, nginx.url]) {
@@ -120,57 +119,6 @@ describe('TLS', () => {
     }
   });
 });
-
-async function freePort() {
-  const server = http.createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-// A TLS reverse proxy as in docs/operations.md, with nothing but the gateway behind it.
-async function startNginx(t, upstreamPort) {
-  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-nginx-'));
-  const port = await freePort();
-  const config = `
-    daemon off; worker_processes 1; pid ${dir}/pid; error_log ${dir}/error.log;
-    events {}
-    http {
-      access_log off;
-      client_body_temp_path ${dir}/body; proxy_temp_path ${dir}/proxy; fastcgi_temp_path ${dir}/f; uwsgi_temp_path ${dir}/u; scgi_temp_path ${dir}/s;
-      map $http_upgrade $connection_upgrade { default upgrade; '' close; }
-      server {
-        listen ${HOST}:${port} ssl;
-        ssl_certificate ${here.certFile}; ssl_certificate_key ${here.keyFile};
-        location / {
-          proxy_pass http://127.0.0.1:${upstreamPort};
-          proxy_bind 127.0.0.2;
-          proxy_http_version 1.1;
-          proxy_set_header Upgrade $http_upgrade;
-          proxy_set_header Connection $connection_upgrade;
-          proxy_set_header Host $http_host;
-          proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-          proxy_set_header X-Forwarded-Proto $scheme;
-          proxy_read_timeout 1h;
-        }
-      }
-    }`;
-  fs.writeFileSync(path.join(dir, 'nginx.conf'), config);
-  const child = spawn('nginx', ['-p', dir, '-e', `${dir}/error.log`, '-c', `${dir}/nginx.conf`], { stdio: 'ignore' });
-  const ended = once(child, 'exit');
-  t.after(async () => {
-    child.kill('SIGTERM');
-    await ended;
-    fs.rmSync(dir, { recursive: true, force: true });
-  });
-  const url = `https://${HOST}:${port}`;
-  const log = () => fs.readFileSync(path.join(dir, 'error.log'), 'utf8');
-  await until(() => child.exitCode !== null || fetch(`${url}/healthz`).then((r) => r.ok, () => false), 'nginx to answer');
-  assert.equal(child.exitCode, null, child.exitCode === null ? '' : log());
-  return { url, port };
-}
 
 describe('an agent on wss', () => {
   let agent;

@@ -32,15 +32,16 @@ struct event {
     redis_fn *fn; // an answer; otherwise a message, or the news of a subscription when that is NULL
     void *arg;
     int err;
-    char answer[64];
+    char answer[64]; // "": the number `heard`
+    int64_t heard;
     char channel[96];
     char *message;
     size_t len;
 };
 
 static struct {
-    bool down;
-    int fail_with; // what commands get instead of an answer
+    bool down, deaf; // deaf: nobody hears what is published
+    int fail_with;   // what commands get instead of an answer
     json_t *keys;
     struct channel channels[16];
     size_t channel_count;
@@ -57,7 +58,7 @@ static inline struct event *redis_event(void) {
 
 static inline size_t redis_publish(const char *channel, const char *message, size_t len) {
     size_t count = 0;
-    for (size_t i = 0; i < redis_fake.channel_count; i++) {
+    for (size_t i = 0; i < redis_fake.channel_count && !redis_fake.deaf; i++) {
         if (strcmp(redis_fake.channels[i].name, channel) != 0)
             continue;
         struct event *event = redis_event();
@@ -89,13 +90,14 @@ static inline char *redis_text(const struct redis_arg *arg) {
 
 int redis_command(struct redis *redis, const struct redis_arg *args, size_t count, redis_fn *fn, void *arg) {
     (void)redis;
-    (void)arg;
-    assert_null(fn); // the hub waits for no command
     if (redis_fake.down)
         return -ENOTCONN;
     char *verb = redis_text(&args[0]), *name = redis_text(&args[1]);
     if (strcmp(verb, "PUBLISH") == 0) {
-        redis_publish(name, args[2].ptr, args[2].len);
+        size_t heard = redis_publish(name, args[2].ptr, args[2].len);
+        if (fn)
+            *redis_event() =
+                (struct event){.fn = fn, .arg = arg, .heard = (int64_t)heard, .err = redis_fake.fail_with};
     } else {
         assert_string_equal(verb, "SET");
         assert_int_equal(count, 5);
@@ -186,7 +188,10 @@ static inline void settle(void) {
         redis_fake.first = event->next;
         if (!redis_fake.first)
             redis_fake.last = &redis_fake.first;
-        struct redis_reply reply = {.type = REDIS_STRING, .str = event->answer, .len = strlen(event->answer)};
+        struct redis_reply reply = {.type = *event->answer ? REDIS_STRING : REDIS_INTEGER,
+                                    .integer = event->heard,
+                                    .str = event->answer,
+                                    .len = strlen(event->answer)};
         if (event->fn)
             event->fn(event->err, event->err ? NULL : &reply, event->arg);
         else
@@ -198,7 +203,7 @@ static inline void settle(void) {
 
 // An outage is over: every channel is subscribed again.
 static inline void redis_comes_back(void) {
-    redis_fake.down = false;
+    redis_fake.down = redis_fake.deaf = false;
     for (size_t i = 0; i < redis_fake.channel_count; i++) {
         struct event *event = redis_event();
         snprintf(event->channel, sizeof event->channel, "%s", redis_fake.channels[i].name);

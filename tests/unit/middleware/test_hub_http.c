@@ -1,17 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Negotiation, server-sent events and long polling, on one node and across two.
-#include "tests/unit/middleware/hub_fixture.h"
-
-#define QUERY (AUTH_SEALED_MAX + 8)
-#define EMPTY_JSON "{}|"
-
-static unsigned ask(int node, const char *method, const char *query, const char *body) {
-    struct http_exchange exchange = {0};
-    request(node, method, "/sessionHub", query, body, &exchange);
-    settle();
-    assert_int_equal(exchange.replies, 1);
-    return exchange.status;
-}
+#include "tests/unit/middleware/hub_http_fixture.h"
 
 // ---- negotiate and tokens
 
@@ -96,16 +85,6 @@ static void test_ids_that_are_not_ours(void **state) {
 }
 
 // ---- server-sent events
-
-// Whoever still waits when the test is over is answered by its teardown: so those exchanges are static.
-static void sse_open(int node, const char *query, struct http_exchange *stream) {
-    *stream = (struct http_exchange){.accept = "text/event-stream"};
-    request(node, "GET", "/sessionHub", query, "", stream);
-    settle();
-    assert_int_equal(stream->status, 200);
-    assert_true(stream->streaming);
-    assert_string_equal(taken(stream->body), ":\r\n\r\n");
-}
 
 static void test_sse(void **state) {
     (void)state;
@@ -215,27 +194,6 @@ static void test_sse_too_many(void **state) {
 
 // ---- long polling
 
-static void poll_open(int node, const char *query) {
-    struct http_exchange first = {0};
-    request(node, "GET", "/sessionHub", query, "", &first);
-    settle();
-    assert_int_equal(first.replies, 1);
-    assert_int_equal(first.status, 200);
-    assert_string_equal(first.body, "");
-}
-
-static void poll(int node, const char *query, struct http_exchange *exchange) {
-    *exchange = (struct http_exchange){0};
-    request(node, "GET", "/sessionHub", query, "", exchange);
-    settle();
-}
-
-static void expect_polled(struct http_exchange *exchange, unsigned status, const char *text) {
-    assert_int_equal(exchange->replies, 1);
-    assert_int_equal(exchange->status, status);
-    assert_string_equal(taken(exchange->body), text);
-}
-
 static void test_long_polling(void **state) {
     (void)state;
     static struct http_exchange exchange;
@@ -264,6 +222,24 @@ static void test_long_polling(void **state) {
     poll(0, query, &exchange);
     assert_int_equal(exchange.status, 404);
     assert_int_equal(ask(0, "DELETE", query, ""), 404);
+}
+
+// Its clients send no pings: polls are enough.
+static void test_long_polling_in_silence(void **state) {
+    (void)state;
+    struct http_exchange exchange;
+    char query[QUERY];
+    negotiate(0, query);
+    poll_open(0, query);
+    ask(0, "POST", query, HELLO);
+    poll(0, query, &exchange);
+    expect_polled(&exchange, 200, EMPTY_JSON);
+    for (int i = 0; i < 8; i++) {
+        poll(i % 2, query, &exchange);
+        pass(15);
+        expect_polled(&exchange, 200, "{\"type\":6}|");
+    }
+    assert_int_equal(hub_connections(t.hub[0]), 1);
 }
 
 static void test_long_polling_across_nodes(void **state) {
@@ -368,96 +344,6 @@ static void test_what_a_client_does_not_fetch_is_bounded(void **state) {
     expect_said("back:known left:known ");
 }
 
-// ---- nodes and Redis that fail
-
-static void test_a_node_that_died(void **state) {
-    (void)state;
-    static struct http_exchange exchange;
-    char query[QUERY], key[128];
-    negotiate(0, query);
-    // Its entry is there, but nobody hears its channel.
-    snprintf(key, sizeof key, "%s%.*s", HUB_CONN_KEY, 32, query + 3);
-    json_object_set_new(redis_fake.keys, key, json_string("gone"));
-    poll(0, query, &exchange);
-    assert_int_equal(exchange.status, 404);
-}
-
-static void test_a_node_that_does_not_answer(void **state) {
-    (void)state;
-    struct http_exchange post = {0}, get = {0};
-    char query[QUERY];
-    negotiate(0, query);
-    poll_open(0, query);
-    request(1, "POST", "/sessionHub", query, HELLO, &post);
-    request(1, "GET", "/sessionHub", query, "", &get);
-    for (struct event *event = redis_fake.first; event; event = event->next)
-        event->channel[0] = '\0'; // what was published gets lost
-    settle();
-    for (int i = 0; i < 5; i++)
-        hub_tick(t.hub[1], t.now_ms += 1000);
-    assert_int_equal(post.status, 503);
-    assert_int_equal(get.replies, 0);
-    for (int i = 0; i < 30; i++)
-        hub_tick(t.hub[1], t.now_ms += 1000);
-    assert_int_equal(get.status, 404);
-    assert_int_equal(slot_count(t.hub[1]->relays), 0);
-}
-
-static void test_without_redis_one_node_still_serves(void **state) {
-    (void)state;
-    static struct http_exchange stream, exchange;
-    char query[QUERY];
-    redis_fake.down = true;
-    negotiate(0, query);
-    sse_open(0, query, &stream);
-    assert_int_equal(ask(0, "POST", query, HELLO), 200);
-    assert_string_equal(taken(stream.body), "data: {}|\r\n\r\n");
-    assert_int_equal(ask(1, "POST", query, "{\"type\":6}\x1e"), 503);
-    negotiate(0, query);
-    poll_open(0, query);
-    assert_int_equal(ask(0, "POST", query, HELLO), 200);
-    // When it is back, the other node finds both.
-    redis_comes_back();
-    assert_int_equal(ask(1, "POST", query, "{\"type\":6}\x1e"), 200);
-    poll(1, query, &exchange);
-    expect_polled(&exchange, 200, EMPTY_JSON);
-}
-
-static void test_redis_does_not_answer(void **state) {
-    (void)state;
-    char query[QUERY];
-    negotiate(0, query);
-    redis_fake.fail_with = -ETIMEDOUT;
-    assert_int_equal(ask(0, "GET", query, ""), 503);
-    assert_int_equal(hub_connections(t.hub[0]), 0);
-}
-
-static void test_junk_on_the_channels(void **state) {
-    (void)state;
-    static const char *const junk[] = {"",
-                                       "\n",
-                                       "x\ny",
-                                       "[]\n",
-                                       "{}\n",
-                                       "{\"n\":99,\"status\":200}\nx",
-                                       "{\"n\":1,\"ask\":\"poll\"}\n",
-                                       "{\"n\":1,\"ask\":\"fly\",\"from\":\"a\",\"id\":\"b\"}\n",
-                                       "{\"n\":1,\"ask\":7,\"from\":{},\"id\":[]}\n"};
-    struct ws ws;
-    ws_waiter(0, &ws);
-    for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
-        hub_relay_message(t.hub[0], junk[i], strlen(junk[i]));
-        hub_topics_event(t.hub[0], junk[i], strlen(junk[i]));
-    }
-    static const char *const events[] = {"known", "known\n", "known\n{}", "known\n{\"target\":1}",
-                                         "known\n{\"target\":\"E\",\"arguments\":{}}"};
-    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
-        hub_topics_event(t.hub[0], events[i], strlen(events[i]));
-    settle();
-    assert_string_equal(taken(ws.text), "");
-    ws_gone(&ws);
-}
-
 // ---- the end
 
 static void test_drain(void **state) {
@@ -521,16 +407,12 @@ int main(void) {
         WITH_NODES(test_sse_client_left_before_it_began),
         WITH_NODES(test_sse_too_many),
         WITH_NODES(test_long_polling),
+        WITH_NODES(test_long_polling_in_silence),
         WITH_NODES(test_long_polling_across_nodes),
         WITH_NODES(test_a_second_poll_takes_the_place_of_the_first),
         WITH_NODES(test_client_of_a_poll_leaves),
         WITH_NODES(test_a_goodbye_waits_for_its_poll),
         WITH_NODES(test_what_a_client_does_not_fetch_is_bounded),
-        WITH_NODES(test_a_node_that_died),
-        WITH_NODES(test_a_node_that_does_not_answer),
-        WITH_NODES(test_without_redis_one_node_still_serves),
-        WITH_NODES(test_redis_does_not_answer),
-        WITH_NODES(test_junk_on_the_channels),
         WITH_NODES(test_drain),
         WITH_NODES(test_close_with_requests_under_way),
     };
