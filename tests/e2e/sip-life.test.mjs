@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { toneShare } from '../sim/signal.mjs';
 import { Gateway, merge, TOP, until } from './lib/gateway.mjs';
 import { agentHears, HOST } from './lib/scenario.mjs';
-import { admin, Baresip, NUMBER, noCalls, queueEntry, RtpPeer, runSipp, SipPeer, startSipHouse } from './lib/sip.mjs';
+import { admin, Baresip, callUp, NUMBER, noCalls, queueEntry, runSipp, SipPeer, startSipHouse } from './lib/sip.mjs';
 
 // A whole call as a carrier makes it, straight at the listener.
 const CALL = `<?xml version="1.0"?><!DOCTYPE scenario SYSTEM "sipp.dtd"><scenario name="call">
@@ -59,19 +59,6 @@ Content-Length: 0
 ]]></send>
 <recv response="200"/>
 </scenario>`;
-
-async function callUp(t, house, peer, { port = house.sip.proxyPort, uri = house.sip.proxyUri() } = {}) {
-  const rtp = await RtpPeer.start({ t });
-  const index = house.agent.calls.length;
-  const call = await peer.redirected(uri, port);
-  peer.invite(call, { body: rtp.sdp() });
-  const answer = await peer.final(call);
-  assert.equal(answer.status, 200, `${answer.status} ${answer.reason}`);
-  peer.ack(call, answer);
-  rtp.aim(answer.body);
-  rtp.speak(600);
-  return { call, rtp, agent: house.agent.calls[index] };
-}
 
 test('the demo of quickstart: dialled by its number, the echo agent repeats what it hears', async (t) => {
   const text = fs.readFileSync(`${TOP}/deploy/quickstart.json`, 'utf8').replace(/^\s*\/\/.*$/gm, '').replace(/,(\s*[}\]])/g, '$1');

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { toneShare } from '../sim/signal.mjs';
 import { until } from './lib/gateway.mjs';
 import { agentHears } from './lib/scenario.mjs';
-import { admin, Baresip, noCalls, queueEntry, RtpPeer, SipPeer, startSipHouse } from './lib/sip.mjs';
+import { admin, Baresip, callUp, noCalls, queueEntry, RtpPeer, SipPeer, startSipHouse } from './lib/sip.mjs';
 
 describe('trunks', () => {
   let house;
@@ -20,22 +20,10 @@ describe('trunks', () => {
     await house?.stop();
   });
 
-  // A call of the peer's that is up: {call, rtp, agent}.
-  async function callUp(t, { uri = house.sip.proxyUri(), options } = {}) {
-    const rtp = await RtpPeer.start({ t });
-    const index = house.agent.calls.length;
-    const call = await peer.redirected(uri, house.sip.proxyPort, options);
-    peer.invite(call, { body: rtp.sdp() });
-    const answer = await peer.final(call);
-    assert.equal(answer.status, 200, `${answer.status} ${answer.reason}`);
-    peer.ack(call, answer);
-    rtp.aim(answer.body);
-    rtp.speak(600);
-    return { call, rtp, answer, agent: house.agent.calls[index] };
-  }
+  const place = (t) => callUp(t, house, peer);
 
   test('a call follows the redirect, and tones cross both ways', async (t) => {
-    const { call, rtp, agent } = await callUp(t);
+    const { call, rtp, agent } = await place(t);
     await agentHears(agent, 600);
     agent.sayTone(1000, 3000);
     await until(() => rtp.payloads.length > 50 && toneShare(rtp.lastSamples(400), 8000, 1000) > 0.9, 'the tone at the trunk');
@@ -60,7 +48,7 @@ describe('trunks', () => {
   });
 
   test('the agent hangs up: BYE with its reason', async (t) => {
-    const { call, rtp, agent } = await callUp(t);
+    const { call, rtp, agent } = await place(t);
     await agentHears(agent, 600);
     agent.hangUp();
     const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
@@ -69,7 +57,7 @@ describe('trunks', () => {
   });
 
   test('an agent that dies in the middle of a call: BYE with a cause', async (t) => {
-    const { call, rtp, agent } = await callUp(t);
+    const { call, rtp, agent } = await place(t);
     await agentHears(agent, 600);
     agent.kill();
     const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
@@ -121,7 +109,7 @@ describe('trunks', () => {
   });
 
   test('digits by RFC 4733 and by INFO reach the agent once and in order; the agent sends digits', async (t) => {
-    const { call, rtp, agent } = await callUp(t);
+    const { call, rtp, agent } = await place(t);
     await agentHears(agent, 600);
     for (const digit of '1#A') rtp.press(digit);
     call.cseq++;
@@ -152,7 +140,7 @@ describe('trunks', () => {
   });
 
   test('hold and resume by re-INVITE', async (t) => {
-    const { call, rtp, agent } = await callUp(t);
+    const { call, rtp, agent } = await place(t);
     await agentHears(agent, 600);
     for (const direction of ['sendonly', 'sendrecv']) {
       call.cseq++;
@@ -185,7 +173,7 @@ describe('trunks', () => {
   });
 
   test('a queue id is good once, and nobody else has one', async (t) => {
-    const { call, rtp } = await callUp(t);
+    const { call, rtp } = await place(t);
     const again = peer.newCall(call.uri, call.port);
     peer.invite(again, { body: rtp.sdp() });
     assert.equal((await peer.final(again)).status, 403);
@@ -202,7 +190,7 @@ describe('trunks', () => {
   });
 
   test('the operator hangs up', async (t) => {
-    const { call, rtp } = await callUp(t);
+    const { call, rtp } = await place(t);
     const answer = await fetch(`${house.gateway.url}/api/admin/calls/${call.queueId}`, { method: 'DELETE', headers: { authorization: 'Bearer admin-secret' } });
     assert.equal(answer.status, 202);
     await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 3000);
@@ -211,7 +199,7 @@ describe('trunks', () => {
 
   test('a call without RTP ends', async (t) => {
     await house.gateway.reload({ Sip: { DeadCallSeconds: 1 } });
-    const { call, rtp } = await callUp(t);
+    const { call, rtp } = await place(t);
     rtp.quiet();
     const bye = await peer.until(call, (m) => m.method === 'BYE', 'a BYE', 10000);
     assert.match(bye.header('reason'), /neither RTP nor RTCP/);
@@ -220,7 +208,7 @@ describe('trunks', () => {
   });
 
   test('the end is one line of the log, with what each step took', async (t) => {
-    const { call, rtp, agent } = await callUp(t);
+    const { call, rtp, agent } = await place(t);
     await agentHears(agent, 600);
     peer.bye(call);
     await noCalls(house.gateway);
@@ -231,7 +219,7 @@ describe('trunks', () => {
 
   test('a plan that is full: 503, and free again after a hang-up', async (t) => {
     await house.gateway.reload({ Businesses: { 123: { MaxConcurrentCalls: 1 } } });
-    const { call, rtp } = await callUp(t);
+    const { call, rtp } = await place(t);
     const second = peer.newCall(house.sip.proxyUri(), house.sip.proxyPort);
     peer.invite(second);
     const full = await peer.final(second);
@@ -239,7 +227,7 @@ describe('trunks', () => {
     peer.ack(second, full);
     peer.bye(call);
     await noCalls(house.gateway);
-    const third = await callUp(t);
+    const third = await place(t);
     peer.bye(third.call);
     await noCalls(house.gateway);
     await house.gateway.reload({ Businesses: { 123: { MaxConcurrentCalls: 10 } } });

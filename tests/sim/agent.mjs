@@ -33,7 +33,7 @@ export class AgentCall {
   hear(data) {
     this.frames.push({ at: performance.now(), len: data.length });
     this.audio.push(data);
-    if (this.audio.length > 500) this.audio.shift();
+    if (this.audio.length > 1000) this.audio.shift();
     if (this.echo) this.say(data);
   }
 

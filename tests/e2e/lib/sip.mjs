@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Telephony in tests: a gateway with a proxy, a listener and a number; baresip and sipp as the far end; and a SIP peer
 // of our own, for what real ones cannot be made to do.
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import dgram from 'node:dgram';
@@ -49,24 +50,32 @@ export function numberConfig(number = {}, business = {}) {
   };
 }
 
-// startHouse of scenario.mjs with all three roles, and ports of SIP that are free.
-export async function startSipHouse({ config = {}, number = {}, business = {}, host = HOST, ...rest } = {}) {
-  const proxyPort = await freePort(host);
-  const mediaPort = await freePort(host);
-  const listen = (port) => [`udp:${host}:${port}`, `tcp:${host}:${port}`];
+// startHouse of scenario.mjs with all three roles, and ports of SIP that are free; those of TLS with `tls`, of
+// makeAuthority's issue.
+export async function startSipHouse({ config = {}, number = {}, business = {}, host = HOST, tls, ...rest } = {}) {
+  const ports = [];
+  while (ports.length < 4) ports.push(await freePort(host));
+  const [proxyPort, mediaPort, proxyTlsPort, mediaTlsPort] = ports;
+  const listen = (port, tlsPort) => [`udp:${host}:${port}`, `tcp:${host}:${port}`, ...(tls ? [`tls:${host}:${tlsPort}`] : [])];
   const house = await startHouse({
     ...rest,
     config: merge(
       {
         Gateway: { Roles: ['middleware', 'proxy', 'media'] },
-        Sip: { ProxyListen: listen(proxyPort), MediaListen: listen(mediaPort), RtpPorts: '30000-30999' },
+        Sip: {
+          ProxyListen: listen(proxyPort, proxyTlsPort),
+          MediaListen: listen(mediaPort, mediaTlsPort),
+          RtpPorts: '30000-30999',
+          ...(tls && { TlsCertificate: tls.certFile, TlsKey: tls.keyFile }),
+        },
         ...numberConfig(number, business),
       },
       config,
     ),
   });
-  const sip = { host, proxyPort, mediaPort };
-  sip.proxyUri = (params = `;X-Business-Id=${BUSINESS_ID};X-Phone-Id=${NUMBER_ID}`) => `sip:${NUMBER}@${host}:${proxyPort}${params}`;
+  house.platform.agentUrl = (session) => `${house.agent.url}/${session}`;
+  const sip = { host, proxyPort, mediaPort, proxyTlsPort, mediaTlsPort };
+  sip.proxyUri = (params = `;X-Business-Id=${BUSINESS_ID};X-Phone-Id=${NUMBER_ID}`, port = proxyPort) => `sip:${NUMBER}@${host}:${port}${params}`;
   await until(async () => (await admin(house.gateway, 'nodes')).some((n) => n.state === 'running'), 'the node to be known');
   return { ...house, sip };
 }
@@ -89,13 +98,20 @@ export function queueEntry(gateway, status, timeoutMs = 15000) {
 export const noCalls = (gateway, timeoutMs = 10000) =>
   until(async () => (await gateway.metric('iqra_calls')) === 0, 'all calls to be gone', timeoutMs);
 
+// The agent's side of the newest call from this number.
+export const agentOf = (house, caller) =>
+  until(
+    () => house.agent.calls.findLast((call) => house.platform.live.get(path.basename(call.path))?.ClientIdentifier === caller),
+    `the agent to be called for ${caller}`,
+  );
+
 // ---- baresip
 
-// A telephone that says a tone and keeps what it hears. `events` are those of its control socket. The first of `codecs`
+// A telephone that says a tone, or `source` (a WAV file), and keeps what it hears. `events` are those of its control socket. The first of `codecs`
 // (as PCMU, G722/16000/1, opus/48000/2) decides what its tone is made for.
 export class Baresip {
   // With `t`, the test's context, it is stopped when the test ends, whatever that comes to.
-  static async start({ t, host = HOST, transport = 'udp', toneHz = 600, codecs = ['PCMU'], modules = [], account = '', config = '' } = {}) {
+  static async start({ t, host = HOST, transport = 'udp', toneHz = 600, codecs = ['PCMU'], caller = '+49309999', source, modules = [], account = '', config = '' } = {}) {
     const phone = new Baresip();
     t?.after(() => phone.stop());
     phone.host = host;
@@ -103,9 +119,9 @@ export class Baresip {
     phone.port = await freePort(host);
     const control = await freePort('127.0.0.1');
     phone.events = [];
-    const source = path.join(phone.dir, 'tone.wav');
     const [, rateHz = 8000, channels = 1] = codecs[0].split('/').map(Number);
-    fs.writeFileSync(source, wav(rateHz, tone(rateHz, toneHz, 60000, 8000, channels), channels));
+    source ??= path.join(phone.dir, 'tone.wav');
+    if (!fs.existsSync(source)) fs.writeFileSync(source, wav(rateHz, tone(rateHz, toneHz, 60000, 8000, channels), channels));
     const module = (name) => `module ${name}.so\n`;
     fs.writeFileSync(
       path.join(phone.dir, 'config'),
@@ -117,7 +133,7 @@ export class Baresip {
     );
     fs.writeFileSync(
       path.join(phone.dir, 'accounts'),
-      `<sip:+49309999@${host}:${phone.port};transport=${transport}>;regint=0;audio_codecs=${codecs.join(',')};ptime=20${account}\n`,
+      `<sip:${caller}@${host}:${phone.port};transport=${transport}>;regint=0;audio_codecs=${codecs.join(',')};ptime=20${account}\n`,
     );
     fs.writeFileSync(path.join(phone.dir, 'contacts'), '');
     phone.log = '';
@@ -189,7 +205,7 @@ export class Baresip {
     }
   }
 
-  // What it heard last, as samples of `rateHz`, out of the file that it writes.
+  // What it heard last, as samples of `rateHz`, out of the file that it writes until it is put on hold.
   heard(ms) {
     const file = fs.readdirSync(this.dir).find((name) => /dec\.wav$/.test(name));
     if (!file) return { rateHz: 8000, samples: new Int16Array(0) };
@@ -403,18 +419,26 @@ export class RtpPeer {
     this.socket.send(Buffer.concat([head, payload]), this.target.port, this.target.host);
   }
 
+  // A tone, for ever.
   speak(freqHz) {
-    const bytes = ENCODINGS[this.encoding].encode(tone(8000, freqHz, 1000));
+    this.say(tone(8000, freqHz, 1000));
+  }
+
+  // Says these s16le samples of 8 kHz, whole packets of them, again and again. Returns when the first of them went out.
+  say(pcm) {
+    const bytes = ENCODINGS[this.encoding].encode(pcm);
+    const packets = Math.floor(bytes.length / 160);
     const began = performance.now();
     let sent = 0;
     clearInterval(this.speaking);
     this.speaking = setInterval(() => {
       for (; sent * 20 <= performance.now() - began; sent++) {
-        const at = (sent * 160) % bytes.length;
+        const at = (sent % packets) * 160;
         this.packet(this.payloadType, bytes.subarray(at, at + 160));
         this.timestamp += 160;
       }
     }, 10);
+    return began;
   }
 
   quiet() {
@@ -443,4 +467,18 @@ export class RtpPeer {
     if (!this.closed) this.socket.close();
     this.closed = true;
   }
+}
+
+// A call of the peer's that is up, by the redirect: {call, rtp, answer, agent}. It says a tone of 600 Hz.
+export async function callUp(t, house, peer, { uri = house.sip.proxyUri(), port = house.sip.proxyPort, options, offer = {}, encoding } = {}) {
+  const rtp = await RtpPeer.start({ t, host: peer.host, encoding });
+  const index = house.agent.calls.length;
+  const call = await peer.redirected(uri, port, options);
+  peer.invite(call, { body: rtp.sdp(offer) });
+  const answer = await peer.final(call);
+  assert.equal(answer.status, 200, `${answer.status} ${answer.reason}`);
+  peer.ack(call, answer);
+  rtp.aim(answer.body);
+  rtp.speak(600);
+  return { call, rtp, answer, agent: options?.caller ? await agentOf(house, options.caller) : house.agent.calls[index] };
 }
