@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kamailio as a carrier's border element: it passes calls on to the proxy and follows the redirect itself.
+// Kamailio as a carrier's border element: it passes calls on to the proxy and follows the redirect itself, or leaves that
+// to the caller. `hides`: Via, Record-Route, Contact and Call-ID of the caller do not reach us.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -8,7 +9,7 @@ import path from 'node:path';
 import { until } from './gateway.mjs';
 import { freePort } from './sip.mjs';
 
-const config = (host, port, proxyPort) => `#!KAMAILIO
+const config = (host, port, proxyPort, { follows = true, hides = false }) => `#!KAMAILIO
 debug=2
 log_stderror=yes
 children=2
@@ -23,10 +24,13 @@ loadmodule "maxfwd.so"
 loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "acc.so"
+loadmodule "xlog.so"
 loadmodule "uac_redirect.so"
 modparam("uac_redirect", "default_filter", "accept")
+${hides ? 'loadmodule "topoh.so"\nmodparam("topoh", "mask_key", "a key")\nmodparam("topoh", "mask_ip", "192.0.2.1")\nmodparam("topoh", "mask_callid", 1)' : ''}
 
 request_route {
+  xlog("L_NOTICE", "passes $rm from $si:$sp\n");
   if (!mf_process_maxfwd_header("10")) { sl_send_reply("483", "Too Many Hops"); exit; }
   if (is_method("CANCEL")) { if (t_check_trans()) t_relay(); exit; }
   if (has_totag()) {
@@ -35,8 +39,9 @@ request_route {
   }
   if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
   record_route();
+  if ($ru =~ "X-CallQueue-Id=") { t_relay(); exit; }
   $du = "sip:${host}:${proxyPort}";
-  t_on_failure("REDIRECTED");
+  ${follows ? 't_on_failure("REDIRECTED");' : ''}
   t_relay();
 }
 
@@ -49,12 +54,12 @@ failure_route[REDIRECTED] {
 `;
 
 export class Kamailio {
-  static async start(host, proxyPort) {
+  static async start(host, proxyPort, options = {}) {
     const kamailio = new Kamailio();
     kamailio.port = await freePort(host);
     kamailio.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-kamailio-'));
     const file = path.join(kamailio.dir, 'kamailio.cfg');
-    fs.writeFileSync(file, config(host, kamailio.port, proxyPort));
+    fs.writeFileSync(file, config(host, kamailio.port, proxyPort, options));
     kamailio.log = '';
     // In the foreground, and in a process group of its own, which ends with it.
     kamailio.child = spawn('kamailio', ['-DD', '-f', file, '-Y', kamailio.dir, '-w', kamailio.dir, '-m', '32', '-M', '4'], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
