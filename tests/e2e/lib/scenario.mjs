@@ -88,6 +88,7 @@ export async function wholeCall(browser, house, { micHz, widget = {}, base } = {
     const now = await stats(page);
     return now.in.packets > 50 && now.out.packets > 50 && now;
   }, 'packets both ways');
+  await until(() => call.frames.length > 60, 'frames enough to judge their pace');
   await stopCall(page);
   await until(() => call.closed, 'the agent to be hung up', 2000);
   assert.equal(call.closeCode, 1000);
