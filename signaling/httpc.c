@@ -9,12 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum {
-    BODY_MAX = 1 << 20,
-    CONNECTIONS = 64,
-    CONNECTIONS_PER_HOST = 16,
-    CONNECTIONS_KEPT = CONNECTIONS_PER_HOST
-};
+enum { BODY_MAX = 1 << 20, CONNECTIONS = 64, CONNECTIONS_PER_HOST = 16, CONNECTIONS_KEPT = 4 };
 
 struct transfer {
     struct httpc *client;
@@ -248,8 +243,7 @@ int httpc_new(struct httpc **out, uv_loop_t *loop) {
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
     curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)CONNECTIONS);
-    // As many as one host may have, so that a burst finds its connections again. Left to itself libcurl keeps
-    // four for each request there ever was at once.
+    // Left to itself libcurl keeps four idle connections for each request there ever was at once.
     curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
     curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST);
     *out = client;
