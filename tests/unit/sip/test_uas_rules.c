@@ -332,10 +332,6 @@ static void test_drain(void **state) {
     assert_false(fixture_has_mail(f));
 }
 
-static void on_closed(void *arg) {
-    *(bool *)arg = true;
-}
-
 static void test_close_hangs_up(void **state) {
     struct fixture *f = *state;
     struct peer *peer = &f->peer;
@@ -346,7 +342,7 @@ static void test_close_hangs_up(void **state) {
     peer_send(&ringing, "INVITE", "", PEER_SDP);
     peer_expect(&ringing, "SIP/2.0 100");
     fixture_skip(f, SIP_INVITE);
-    uas_close(f->uas, on_closed, &closed);
+    uas_close(f->uas, fixture_closed, &closed);
     peer_expect(&ringing, "SIP/2.0 503");
     peer_expect(peer, "BYE ");
     assert_non_null(strstr(peer_header(peer, "Reason"), "the gateway stops"));
@@ -365,7 +361,7 @@ static void test_close_does_not_wait_for_ever(void **state) {
     struct fixture *f = *state;
     bool closed = false;
     call_up(f, "");
-    uas_close(f->uas, on_closed, &closed); // nobody answers the BYE
+    uas_close(f->uas, fixture_closed, &closed); // nobody answers the BYE
     uint64_t until = peer_now_ms() + PEER_WAIT_MS;
     while (!closed && peer_now_ms() < until)
         su_root_step(f->root, 2);
@@ -434,7 +430,7 @@ static void test_connection_is_lost(void **state) {
     ctl_says(f, handle, SIP_BYE, 0, ""); // goes nowhere, and ends all the same
     fixture_skip(f, SIP_OVER);
     bool closed = false;
-    uas_close(f->uas, on_closed, &closed);
+    uas_close(f->uas, fixture_closed, &closed);
     uint64_t until = peer_now_ms() + PEER_WAIT_MS;
     while (!closed && peer_now_ms() < until)
         su_root_step(f->root, 2);

@@ -35,6 +35,10 @@ static inline int fixture_post(struct mail mail, void *arg) {
     return 0;
 }
 
+static inline void fixture_closed(void *closed) {
+    *(bool *)closed = true;
+}
+
 static inline void fixture_turn(void *root) {
     su_root_step(root, 2);
 }
