@@ -87,6 +87,13 @@ static size_t allowed_codecs(const struct conf *conf, enum codec_id out[CODEC_CO
     return count;
 }
 
+static enum dtmf_tones wanted_tones(const struct call *call) {
+    static const enum dtmf_tones tones[] = {[CONF_INBAND_AUTO] = DTMF_TONES_AUTO,
+                                            [CONF_INBAND_ON] = DTMF_TONES_ON,
+                                            [CONF_INBAND_OFF] = DTMF_TONES_OFF};
+    return tones[call->conf->sip.inband_dtmf];
+}
+
 static int trunk_side_open(struct call *call, const struct call_open *open) {
     enum codec_id codecs[CODEC_COUNT];
     const struct call_open_trunk *from = open->trunk;
@@ -98,7 +105,7 @@ static int trunk_side_open(struct call *call, const struct call_open *open) {
                                         .codec_count = allowed_codecs(call->conf, codecs),
                                         .require_srtp = from->require_srtp,
                                         .dead_call_ms = (uint32_t)(call->conf->sip.dead_call_seconds * 1000),
-                                        .inband_dtmf = true};
+                                        .tones = wanted_tones(call)};
     int err = trunk_new(&call->trunk.trunk, call->env.trunk, &config, &call_leg_events, call);
     if (err)
         return err;

@@ -40,7 +40,7 @@ struct audio_session {
     uint32_t quiet_ms;            // since the last comfort noise; NOISE_EACH_MS while there is speech
     uint64_t heard_us;            // of the packet at hand
     uint32_t heard_ssrc;          // of the last audio packet
-    bool inband_dtmf;
+    enum dtmf_tones tones;
     struct audio_digits digits; // owns
     uint8_t packet[PACKET_CAP];
 };
@@ -50,7 +50,7 @@ static void on_digit(char digit, void *arg) {
     session->events.on_dtmf(digit, session->events.arg);
 }
 
-int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, bool inband_dtmf,
+int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, enum dtmf_tones tones,
                       const struct audio_session_events *events) {
     struct audio_session *session = calloc(1, sizeof *session);
     if (!session)
@@ -61,7 +61,7 @@ int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, bool in
         return -EIO;
     }
     session->events = *events;
-    session->inband_dtmf = inband_dtmf;
+    session->tones = tones;
     audio_digits_init(&session->digits, on_digit, session);
     session->want_rate_hz = want_rate_hz;
     session->ssrc = random[0];
@@ -131,7 +131,8 @@ static int streams_switch(struct audio_session *session, const struct audio_rx_c
 static int take_config(struct audio_session *session, const struct audio_rx_config *config) {
     if (session->rx && same_config(config, &session->config))
         return 0;
-    bool listen = session->inband_dtmf && config->dtmf_payload_type < 0;
+    bool listen = session->tones == DTMF_TONES_ON ||
+                  (session->tones == DTMF_TONES_AUTO && config->dtmf_payload_type < 0);
     int err = audio_digits_ears(&session->digits, listen, config->codec, config->pcm_rate_hz);
     if (!err)
         err = session->rx ? streams_switch(session, config) : streams_new(session, config);

@@ -9,6 +9,7 @@
 #ifndef IQ_MEDIA_AUDIO_SESSION_H
 #define IQ_MEDIA_AUDIO_SESSION_H
 
+#include "media/dtmf.h"
 #include "media/leg.h"
 #include "media/rtp.h"
 #include "media/sdp_nego.h"
@@ -24,8 +25,7 @@ struct audio_session_events {
     void *arg;
 };
 
-// `inband_dtmf`: digits are listened for as tones while telephone-event is not negotiated.
-int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, bool inband_dtmf,
+int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, enum dtmf_tones tones,
                       const struct audio_session_events *events);
 void audio_session_free(struct audio_session *session); // NULL is fine
 

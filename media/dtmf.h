@@ -5,6 +5,9 @@
 
 #include "media/rtp.h"
 
+// When digits are listened for as tones; AUTO: while telephone-event is not negotiated.
+enum dtmf_tones { DTMF_TONES_OFF, DTMF_TONES_AUTO, DTMF_TONES_ON };
+
 enum {
     DTMF_EVENTS = 16,          // "0123456789*#ABCD"
     DTMF_MIN_MS = 20,          // shorter is no press (ITU-T Q.24)

@@ -433,7 +433,7 @@ static int trunk_make_media(struct trunk *trunk, const struct trunk_config *conf
         .on_send = on_media_send, .on_dtmf = on_media_dtmf, .on_source = on_media_source, .arg = trunk};
     union udp_address signalling = {0};
     udp_address_parse(&signalling, config->remote_address, 0); // stays "not known" when it is none
-    return trunk_media_new(&trunk->media, config->pcm_rate_hz, config->inband_dtmf, &signalling, &events);
+    return trunk_media_new(&trunk->media, config->pcm_rate_hz, config->tones, &signalling, &events);
 }
 
 // The last step: sockets know the trunk.

@@ -8,6 +8,7 @@
 #define IQ_SIP_TRUNK_H
 
 #include "gateway/core/err.h"
+#include "media/dtmf.h"
 #include "media/leg.h"
 
 #include <uv.h>
@@ -30,7 +31,7 @@ struct trunk_config {
     size_t codec_count;
     bool require_srtp;     // RTP/AVP is refused
     uint32_t dead_call_ms; // neither RTP nor RTCP for so long, except on hold: LEG_END_LOST. 0 = never
-    bool inband_dtmf;      // listen for tones while the peer has no telephone-event
+    enum dtmf_tones tones;
 };
 
 // -EMFILE: no port pair is free.

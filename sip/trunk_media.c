@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+// Each has its own share of packets, so that a stranger's flood costs the peer none.
+enum flow { FLOW_PEER, FLOW_STRANGERS, FLOW_RTCP, FLOWS };
+
 struct trunk_media {
     struct trunk_media_events events;
     struct audio_session *session; // owns
@@ -15,7 +18,7 @@ struct trunk_media {
     bool rtcp_mux, on_hold;
     struct sdes ours, theirs; // in use; key_len 0 without SRTP
     uint64_t heard_us;
-    uint64_t credit_us; // of the flood guard: see within_rate
+    uint64_t credit_us[FLOWS]; // of the flood guard: see within_rate
 };
 
 static void on_session_send(bool rtcp, const uint8_t *packet, size_t len, void *arg);
@@ -25,14 +28,14 @@ static void on_session_dtmf(char digit, void *arg) {
     media->events.on_dtmf(digit, media->events.arg);
 }
 
-int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, bool inband_dtmf,
+int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, enum dtmf_tones tones,
                     const union udp_address *signalling, const struct trunk_media_events *events) {
     struct trunk_media *media = calloc(1, sizeof *media);
     if (!media)
         return -ENOMEM;
     const struct audio_session_events session_events = {
         .on_send = on_session_send, .on_dtmf = on_session_dtmf, .arg = media};
-    int err = audio_session_new(&media->session, want_rate_hz, inband_dtmf, &session_events);
+    int err = audio_session_new(&media->session, want_rate_hz, tones, &session_events);
     if (err) {
         free(media);
         return err;
@@ -103,13 +106,14 @@ void trunk_media_open(struct trunk_media *media, uint64_t now_us) {
 // ---- in
 
 // Every packet costs its share of a second; as much as a burst may be owed.
-static bool within_rate(struct trunk_media *media, uint64_t now_us) {
+static bool within_rate(struct trunk_media *media, enum flow flow, uint64_t now_us) {
+    uint64_t *credit_us = &media->credit_us[flow];
     const uint64_t each_us = 1000000 / TRUNK_PACKETS_PER_SECOND;
-    if (media->credit_us < now_us)
-        media->credit_us = now_us;
-    if (media->credit_us - now_us >= TRUNK_PACKETS_BURST * each_us)
+    if (*credit_us < now_us)
+        *credit_us = now_us;
+    if (*credit_us - now_us >= TRUNK_PACKETS_BURST * each_us)
         return false;
-    media->credit_us += each_us;
+    *credit_us += each_us;
     return true;
 }
 
@@ -120,7 +124,8 @@ static void rtp_in(struct trunk_media *media, uint8_t *data, size_t len, const u
         metric_add(METRIC_RTP_REFUSED_SOURCE, 1);
         return;
     }
-    if (!within_rate(media, now_us)) {
+    bool peer = udp_address_eq(from, latch_target(&media->latch));
+    if (!within_rate(media, peer ? FLOW_PEER : FLOW_STRANGERS, now_us)) {
         metric_add(METRIC_RTP_REFUSED_FLOOD, 1);
         return;
     }
@@ -154,7 +159,7 @@ static void rtcp_in(struct trunk_media *media, uint8_t *data, size_t len, const 
         metric_add(METRIC_RTP_REFUSED_SOURCE, 1);
         return;
     }
-    if (!within_rate(media, now_us)) {
+    if (!within_rate(media, FLOW_RTCP, now_us)) {
         metric_add(METRIC_RTP_REFUSED_FLOOD, 1);
         return;
     }

@@ -32,7 +32,7 @@ struct trunk_media_events {
 };
 
 // `signalling` is where the INVITE came from.
-int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, bool inband_dtmf,
+int trunk_media_new(struct trunk_media **out, uint32_t want_rate_hz, enum dtmf_tones tones,
                     const union udp_address *signalling, const struct trunk_media_events *events);
 void trunk_media_free(struct trunk_media *media); // NULL is fine
 

@@ -39,7 +39,7 @@ int peer_media_new(struct peer_media **out, uint32_t want_rate_hz, const struct 
         return -ENOMEM;
     const struct audio_session_events session_events = {
         .on_send = on_session_send, .on_dtmf = on_session_dtmf, .arg = media};
-    int err = audio_session_new(&media->session, want_rate_hz, false, &session_events);
+    int err = audio_session_new(&media->session, want_rate_hz, DTMF_TONES_OFF, &session_events);
     if (err) {
         free(media);
         return err;

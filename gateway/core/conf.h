@@ -13,6 +13,7 @@
 enum conf_role { CONF_ROLE_MIDDLEWARE = 1, CONF_ROLE_PROXY = 2, CONF_ROLE_MEDIA = 4 };
 
 // What the agent's socket carries (contract: Encoding). PCM is 16-bit little-endian.
+enum conf_inband { CONF_INBAND_AUTO, CONF_INBAND_ON, CONF_INBAND_OFF };
 enum conf_encoding { CONF_PCM, CONF_MULAW, CONF_ALAW, CONF_G722, CONF_OPUS };
 
 struct conf_strings {
@@ -143,6 +144,7 @@ struct conf {
         struct conf_ports rtp_ports;
         struct conf_strings codecs; // PCMU, PCMA, G722, OPUS; best first
         bool accept_direct;
+        enum conf_inband inband_dtmf;
         int64_t dead_call_seconds;             // no RTP and no RTCP for so long ends a call, 0 = never
         int64_t session_expires_seconds;       // RFC 4028
         int64_t invites_per_second;            // of one source address, 0 = no limit

@@ -32,6 +32,7 @@ static const struct conf_elements servers = {
     .count_offset = REGION(server_count), .size = sizeof(struct conf_server), .name_offset = SERVER(id)};
 static const char *const role_names[] = {"middleware", "proxy", "media", NULL};
 static const char *const encoding_names[] = {"PCM", "MULAW", "ALAW", "G722", "OPUS", NULL};
+static const char *const inband_names[] = {"auto", "on", "off", NULL};
 static const int64_t rates[] = {8000, 16000, 24000, 48000, 0};
 static const int64_t frames[] = {10, 20, 40, 60, 0};
 
@@ -163,6 +164,8 @@ const struct conf_key conf_keys[] = {
     {"Sip.Codecs", CONF_STRINGS, 0, AT(sip.codecs), "PCMU,PCMA,G722,OPUS",
      .help = "PCMU, PCMA, G722, OPUS; best first"},
     {"Sip.AcceptDirect", CONF_BOOL, 0, AT(sip.accept_direct), .help = "Take calls no proxy announced"},
+    {"Sip.InbandDtmf", CONF_CHOICE, 0, AT(sip.inband_dtmf), "auto", .names = inband_names,
+     .help = "Digits heard as tones; auto: while telephone-event is not negotiated"},
     {"Sip.DeadCallSeconds", CONF_INT, 0, AT(sip.dead_call_seconds), "30", .max = 86400,
      .help = "A call without RTP and RTCP for so long ends, except on hold; 0 = never"},
     {"Sip.SessionExpiresSeconds", CONF_INT, 0, AT(sip.session_expires_seconds), "1800", .min = 90,

@@ -163,6 +163,7 @@ static void listen_addresses(void **state) {
 
 static void forms(void **state) {
     (void)state;
+    error(SIP("\"InbandDtmf\":\"maybe\""), "Sip.InbandDtmf: found \"maybe\", expected one of auto, on, off");
     error(SIP("\"Codecs\":[]"), "Sip.Codecs: is empty");
     error(SIP("\"Codecs\":[\"G729\"]"), "Sip.Codecs.0: found \"G729\"");
     error(SIP("\"TrustedSources\":[\"10.0.0.0/33\"]"), "Sip.TrustedSources.0");

@@ -41,7 +41,7 @@ static void test_digits_as_tones(void **state) {
     (void)state;
     static const char *const codecs[] = {"0", "9", "8"};
     for (size_t i = 0; i < 3; i++) {
-        const struct setup setup = {.codec = codecs[i], .lines = "", .inband = true};
+        const struct setup setup = {.codec = codecs[i], .lines = "", .tones = DTMF_TONES_AUTO};
         struct world *world = world_new(&setup);
         steps(world, 10);
         assert_int_equal(audio_session_send_dtmf(trunk_media_session(world->a.media), "159#D"), 0);
@@ -52,11 +52,7 @@ static void test_digits_as_tones(void **state) {
     }
 }
 
-static void test_tones_are_not_listened_for_beside_events(void **state) {
-    (void)state;
-    struct setup setup = g711;
-    setup.inband = true;
-    struct world *world = world_new(&setup);
+static void say_key_5(struct world *world) {
     struct tone low, high;
     tone_init(&low, 8000, 770, 7000);
     tone_init(&high, 8000, 1336, 7000);
@@ -71,14 +67,45 @@ static void test_tones_are_not_listened_for_beside_events(void **state) {
         deliver(world);
         end_read(&world->b);
     }
-    assert_string_equal(world->b.digits, "");
+}
+
+static void test_when_tones_are_listened_for(void **state) {
+    (void)state;
+    static const struct {
+        enum dtmf_tones tones;
+        bool events;
+        const char *heard;
+    } cases[] = {{DTMF_TONES_AUTO, true, ""}, {DTMF_TONES_AUTO, false, "5"}, {DTMF_TONES_ON, true, "5"},
+                 {DTMF_TONES_ON, false, "5"}, {DTMF_TONES_OFF, true, ""},    {DTMF_TONES_OFF, false, ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct setup setup = {.codec = "0", .lines = "", .tones = cases[i].tones};
+        if (cases[i].events)
+            setup = (struct setup){.codec = g711.codec, .lines = g711.lines, .tones = cases[i].tones};
+        struct world *world = world_new(&setup);
+        steps(world, 10);
+        say_key_5(world);
+        assert_string_equal(world->b.digits, cases[i].heard);
+        world_free(world);
+    }
+}
+
+// The same press as an event and as its tone.
+static void test_a_press_heard_twice_is_one(void **state) {
+    (void)state;
+    struct setup setup = g711;
+    setup.tones = DTMF_TONES_ON;
+    struct world *world = world_new(&setup);
+    steps(world, 10);
+    audio_session_digit(trunk_media_session(world->b.media), '5', world->now_us);
+    say_key_5(world);
+    assert_string_equal(world->b.digits, "5");
     world_free(world);
 }
 
 // Passed through, payloads are listened to as well.
 static void test_tones_in_passthrough(void **state) {
     (void)state;
-    static const struct setup setup = {.codec = "0", .lines = "", .inband = true};
+    static const struct setup setup = {.codec = "0", .lines = "", .tones = DTMF_TONES_AUTO};
     struct world *world = world_new(&setup);
     steps(world, 10);
     assert_int_equal(audio_session_send_dtmf(trunk_media_session(world->a.media), "42"), 0);
@@ -203,7 +230,8 @@ int main(void) {
         cmocka_unit_test(test_digits_both_ways),
         cmocka_unit_test(test_a_digit_by_info_and_by_event),
         cmocka_unit_test(test_digits_as_tones),
-        cmocka_unit_test(test_tones_are_not_listened_for_beside_events),
+        cmocka_unit_test(test_when_tones_are_listened_for),
+        cmocka_unit_test(test_a_press_heard_twice_is_one),
         cmocka_unit_test(test_tones_in_passthrough),
         cmocka_unit_test(test_packets_never_stop),
         cmocka_unit_test(test_comfort_noise_where_offered),

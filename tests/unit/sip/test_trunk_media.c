@@ -123,6 +123,24 @@ static void test_a_flood(void **state) {
     world_free(world);
 }
 
+// Before the peer has shown itself a stranger's packets are looked at, too: never at the peer's cost.
+static void test_a_flood_before_the_first_packet(void **state) {
+    (void)state;
+    struct world *world = world_new(&g711);
+    uint8_t packet[MTU];
+    for (unsigned step = 0; step < 100; step++) {
+        for (unsigned i = 0; i < 400; i++) { // 20,000 a second
+            unsigned n = step * 400 + i;
+            throw_at(&world->b, packet, rtp(packet, 0, (uint16_t)(n * 7), n * 160, 0xbad), "192.0.2.66",
+                     4000);
+        }
+        steps(world, 1);
+    }
+    assert_in_range(stats_of(&world->b).rx_packets, 98, 100);
+    assert_true(heard_tone(&world->b, 440) > 0.98);
+    world_free(world);
+}
+
 static void test_forged_and_replayed_srtp(void **state) {
     (void)state;
     static const struct setup secure = {.codec = "0", .lines = "", .secure = true};
@@ -211,6 +229,7 @@ int main(void) {
         cmocka_unit_test(test_a_wrong_ssrc_is_not_heard),
         cmocka_unit_test(test_other_payload_types_are_not_played),
         cmocka_unit_test(test_a_flood),
+        cmocka_unit_test(test_a_flood_before_the_first_packet),
         cmocka_unit_test(test_forged_and_replayed_srtp),
         cmocka_unit_test(test_behind_a_nat),
         cmocka_unit_test(test_rtcp_of_a_stranger),

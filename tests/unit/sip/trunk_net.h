@@ -131,7 +131,8 @@ static struct sdp sdp;
 struct setup {
     const char *codec; // formats and rtpmap lines: of the one m-line both are given
     const char *lines;
-    bool inband, secure;
+    enum dtmf_tones tones;
+    bool secure;
 };
 
 static void end_new(struct world *world, struct end *end, const char *host, const char *peer_host,
@@ -142,7 +143,7 @@ static void end_new(struct world *world, struct end *end, const char *host, cons
     end->world = world;
     assert_int_equal(udp_address_parse(&end->address, host, 4000), 0);
     assert_int_equal(udp_address_parse(&peer, peer_host, 0), 0);
-    assert_int_equal(trunk_media_new(&end->media, 16000, setup->inband, &peer, &events), 0);
+    assert_int_equal(trunk_media_new(&end->media, 16000, setup->tones, &peer, &events), 0);
 }
 
 static const char keys[2][64] = {"inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj",
