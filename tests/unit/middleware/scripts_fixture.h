@@ -102,6 +102,13 @@ static const char *run(enum script script, const char *format, ...) {
     return send_words(first, 4, words);
 }
 
+// The number that follows `prefix` at the beginning of an answer.
+static inline int number_after(const char *answer, const char *prefix) {
+    size_t len = strlen(prefix);
+    assert_memory_equal(answer, prefix, len);
+    return (int)strtol(answer + len, NULL, 10);
+}
+
 static void load_scripts(void) {
     for (int i = 0; i < SCRIPT_COUNT; i++) {
         const char *argv[] = {"SCRIPT", "LOAD", script_text((enum script)i)};

@@ -24,9 +24,7 @@ static const char *settle(const char *id, const char *slot) {
 }
 
 static void expect_position(const char *id, int position) {
-    int got = -9;
-    sscanf(run(SCRIPT_watch, "%s", id), "[[%d", &got);
-    assert_int_equal(got, position);
+    assert_int_equal(number_after(run(SCRIPT_watch, "%s", id), "[["), position);
 }
 
 static const char *sweep(void) {
@@ -176,7 +174,7 @@ static void positions_are_the_order(void **state) {
         crowd(crowds[i].letter, crowds[i].count, crowds[i].weight);
     for (int i = 0; i < 4; i++) {
         for (int k = 0; k < crowds[i].count; k++)
-            sscanf(run(SCRIPT_watch, "%c%d", crowds[i].letter, k), "[[%d", &position_of[i][k]);
+            position_of[i][k] = number_after(run(SCRIPT_watch, "%c%d", crowds[i].letter, k), "[[");
     }
     char order[64];
     serve_all(order, sizeof order);

@@ -168,10 +168,10 @@ static void step_take(int node) {
     char name[ID];
     snprintf(name, sizeof name, "t%d", m.takes++);
     const char *at = run(SCRIPT_take, "%s 0 %u %s 1", node_name(node), 1 + pick(4), name);
-    int id, n;
     char slot[ID];
     while ((at = strchr(at + 1, '[')) != NULL) {
-        assert_int_equal(sscanf(at, "[c%d %31s %n", &id, slot, &n), 2);
+        int id = number_after(at, "[c");
+        assert_int_equal(sscanf(strchr(at, ' '), " %31s", slot), 1);
         struct caller *caller = &m.callers[id];
         assert_int_equal(caller->state, WAITING);
         caller->attempted = true;
