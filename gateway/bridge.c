@@ -87,6 +87,7 @@ int bridge_new(struct bridge **out, const struct bridge_config *config, const st
     bridge->ops = *ops;
     bridge->codec = codec_of(config->format.encoding);
     bridge->rate_hz = codec_pcm_rate(bridge->codec, config->format.rate_hz);
+    bridge->up.complexity = BRIDGE_COMPLEXITY;
     bridge->up.lost_len = bridge_first_lost_opus(config->format.frame_ms, bridge->up.lost);
     struct pacer_config pacer = {.codec = bridge->codec, .rate_hz = bridge->rate_hz, .frame_ms = 20};
     int err = pacer_new(&bridge->down.pacer, &pacer);

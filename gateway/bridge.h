@@ -22,6 +22,8 @@ struct bridge_config {
     struct leg leg;
     struct agent_format format;
     bool comfort_noise; // low noise instead of digital silence while the agent thinks
+    const unsigned
+        *complexity; // of Opus encoders, looked at with each frame; borrowed, NULL for the codec's own
 };
 
 // What the bridge needs of the agent, so that tests can stand in for it.

@@ -14,12 +14,14 @@ enum {
     // about one per cent, which neither an agent nor a browser's jitter buffer minds.
     BRIDGE_SLEW_US = 250,
     BRIDGE_IN_PLACE_US = 200, // near enough
+    BRIDGE_COMPLEXITY = 5,    // of Opus: the codec's own, before it is tuned
 };
 
 // Frames from the leg to the agent, each frame_ms.
 struct bridge_up {
     struct tick clock;
     struct codec_encoder *encoder; // owns; what the agent is sent, unless it passes through
+    unsigned complexity;           // that it is tuned for
     struct resampler *resampler;   // owns; NULL where the rates are the same
     bool passthrough;
     unsigned missing;      // payloads in a row

@@ -57,6 +57,14 @@ static size_t pass_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us) {
     return len;
 }
 
+static void heed_complexity(struct bridge *bridge) {
+    const unsigned *complexity = bridge->config.complexity;
+    if (!complexity || *complexity == bridge->up.complexity)
+        return;
+    bridge->up.complexity = *complexity;
+    codec_encoder_tune(bridge->up.encoder, 0, *complexity); // a WebSocket loses nothing
+}
+
 static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us) {
     int16_t heard[BRIDGE_MAX_SAMPLES], resampled[BRIDGE_MAX_SAMPLES];
     const int16_t *pcm = heard;
@@ -71,6 +79,7 @@ static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us)
         samples = got > 0 ? (size_t)got : 0;
         pcm = resampled;
     }
+    heed_complexity(bridge);
     int len = codec_encode(bridge->up.encoder, pcm, samples, out, BRIDGE_MAX_FRAME);
     return len > 0 ? (size_t)len : 0;
 }

@@ -190,8 +190,10 @@ static void bridge_pause(bool paused, void *arg) {
 }
 
 static int call_bridge(struct call *call) {
-    const struct bridge_config config = {
-        .ticker = call->env.ticker, .leg = call->leg, .format = call->format, .comfort_noise = false};
+    const struct bridge_config config = {.ticker = call->env.ticker,
+                                         .leg = call->leg,
+                                         .format = call->format,
+                                         .complexity = call->env.complexity};
     const struct bridge_ops ops = {.send_audio = bridge_send_audio, .pause = bridge_pause, .arg = call};
     return bridge_new(&call->bridge, &config, &ops);
 }

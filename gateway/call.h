@@ -30,6 +30,7 @@ struct call_env {
     const struct trunk_env *trunk;
     const struct conf *conf;
     const struct wsc_tls *tls;
+    const unsigned *complexity; // of Opus encoders, as it is now; NULL for the codec's own
     // To ctl. Takes `msg` (may be NULL).
     void (*post)(enum call_mail type, uint64_t handle, struct call_msg *msg, void *arg);
     void (*on_gone)(uint64_t handle, void *arg); // the call has freed itself

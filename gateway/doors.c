@@ -16,31 +16,39 @@ static void on_healthz(const struct http_request *request, void *arg) {
     http_reply_json(request->exchange, 200, "{\"status\":\"ok\"}");
 }
 
-static void reply_redis_down(const struct http_request *request, const char *why) {
-    json_t *body = json_pack("{s:s, s:s+}", "status", "unavailable", "reason", "Redis is away: ", why);
+static void reply_not_ready(const struct http_request *request, const char *status, const char *what,
+                            const char *why) {
+    json_t *body = json_pack("{s:s, s:s+}", "status", status, "reason", what, why);
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     // Redis' own words may be no UTF-8.
     http_reply_json(request->exchange, 503,
-                    text ? text : "{\"status\":\"unavailable\",\"reason\":\"Redis is away\"}");
+                    text ? text : "{\"status\":\"unavailable\",\"reason\":\"not known\"}");
     free(text);
     json_decref(body);
 }
 
 static void on_readyz(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
+    const char *overloaded = sessions_overloaded(doors->sessions);
     if (sessions_draining(doors->sessions))
         http_reply_json(request->exchange, 503,
                         "{\"status\":\"draining\",\"reason\":\"the gateway takes no new calls\"}");
     else if (!redis_up(doors->redis))
-        reply_redis_down(request, redis_why_down(doors->redis));
+        reply_not_ready(request, "unavailable", "Redis is away: ", redis_why_down(doors->redis));
+    else if (overloaded)
+        reply_not_ready(request, "overloaded", "no new calls: ", overloaded);
     else
         http_reply_json(request->exchange, 200, "{\"status\":\"ready\"}");
 }
 
+static void write_load(FILE *out, void *arg) {
+    load_watch_metrics(arg, out);
+}
+
 static void on_metrics(const struct http_request *request, void *arg) {
-    (void)arg;
+    const struct doors *doors = arg;
     size_t len = 0;
-    char *text = metrics_text(&len);
+    char *text = metrics_text(&len, write_load, doors->load);
     if (text)
         http_reply(request->exchange, 200, "text/plain; version=0.0.4; charset=utf-8", text, len, NULL, 0);
     else

@@ -4,6 +4,7 @@
 #define IQ_GATEWAY_DOORS_H
 
 #include "gateway/live.h"
+#include "gateway/load_watch.h"
 #include "gateway/sessions.h"
 #include "middleware/redis.h"
 #include "signaling/http.h"
@@ -11,6 +12,7 @@
 struct doors {
     struct sessions *sessions;   // borrowed
     struct live *live;           // borrowed
+    struct load_watch *load;     // borrowed
     const struct redis *redis;   // borrowed
     const char *admin_token;     // borrowed; "" = /api/admin is off (404)
     void (*on_drain)(void *arg); // POST /api/admin/drain

@@ -13,6 +13,8 @@
 #include "gateway/echo_agent.h"
 #include "gateway/front.h"
 #include "gateway/ice_servers.h"
+#include "gateway/load_cost.h"
+#include "gateway/load_watch.h"
 #include "gateway/media_worker.h"
 #include "gateway/pages.h"
 #include "gateway/sessions.h"
@@ -52,6 +54,7 @@ struct gateway {
     struct mailbox *mailbox; // SESSION_* from the workers, SIP_* from the SIP thread
     struct media_worker *workers[MAX_WORKERS];
     size_t worker_count;
+    struct load_watch *load;
     struct store *store; // gone once it is closed
     struct auth *auth;
     struct sessions *sessions;
@@ -94,12 +97,23 @@ static const char *why_closed(void *arg) {
     return fds_left(FDS_PER_CALL) ? NULL : "The gateway is at capacity. Please try again.";
 }
 
+static bool has_room(void *arg) {
+    const struct gateway *gateway = arg;
+    return sessions_room(gateway->sessions) > 0;
+}
+
+static void on_load_change(void *arg) {
+    struct gateway *gateway = arg;
+    telephony_announce(gateway->telephony);
+    desk_room(front_desk(gateway->front));
+}
+
 static void on_redis_up(void *arg) {
     struct gateway *gateway = arg;
     if (gateway->front && gateway->phase != GATEWAY_CLOSING)
         desk_redis_up(front_desk(gateway->front));
     if (gateway->telephony)
-        telephony_redis_up(gateway->telephony);
+        telephony_announce(gateway->telephony);
 }
 
 static void on_session_over(const char *session_id, void *arg) {
@@ -162,6 +176,7 @@ static void gateway_close(struct gateway *gateway) {
     gateway->phase = GATEWAY_CLOSING;
     uv_close((uv_handle_t *)&gateway->timer, NULL);
     uv_close((uv_handle_t *)&gateway->ice_timer, NULL);
+    load_watch_close(gateway->load);
     telephony_close(gateway->telephony);
     live_close(gateway->live);
     gateway->closing = gateway->echo ? 3 : 2;
@@ -240,7 +255,7 @@ void gateway_stop(struct gateway *gateway) {
 static size_t gateway_workers(const struct conf *conf) {
     if (conf->gateway.workers > 0)
         return conf->gateway.workers < MAX_WORKERS ? (size_t)conf->gateway.workers : MAX_WORKERS;
-    unsigned cores = uv_available_parallelism();
+    unsigned cores = load_cores();
     return cores < MAX_WORKERS ? cores : MAX_WORKERS;
 }
 
@@ -260,6 +275,7 @@ static int start_workers(struct gateway *gateway, struct err_text *err) {
             .cert = gateway->cert,
             .sctp = gateway->sctp,
             .tls = gateway->tls,
+            .load = gateway->load,
             .ctl = gateway->mailbox,
         };
         int rc = media_worker_start(&gateway->workers[i], &config);
@@ -268,6 +284,15 @@ static int start_workers(struct gateway *gateway, struct err_text *err) {
         gateway->worker_count++;
     }
     return 0;
+}
+
+static int start_load(struct gateway *gateway) {
+    const struct load_watch_config config = {.loop = gateway->loop,
+                                             .conf = gateway->conf,
+                                             .worker_count = gateway_workers(gateway->conf),
+                                             .on_change = on_load_change,
+                                             .arg = gateway};
+    return load_watch_new(&gateway->load, &config);
 }
 
 static int start_media(struct gateway *gateway, struct err_text *err) {
@@ -282,6 +307,8 @@ static int start_media(struct gateway *gateway, struct err_text *err) {
     rc = sctp_hub_new(&gateway->sctp, gateway->loop);
     if (!rc)
         rc = mailbox_new(&gateway->mailbox, gateway->loop, CTL_MAILBOX, on_mail, gateway);
+    if (!rc)
+        rc = start_load(gateway);
     if (rc)
         return err_set(err, rc, "the control thread does not start (%s)", err_name(rc));
     return start_workers(gateway, err);
@@ -303,6 +330,7 @@ static int start_sessions(struct gateway *gateway) {
         .workers = gateway->workers,
         .worker_count = gateway->worker_count,
         .capacity = gateway_capacity(conf),
+        .load = gateway->load,
         .on_idle = on_idle,
         .on_over = on_session_over,
         .ice_servers_json = on_ice_servers_json,
@@ -326,6 +354,7 @@ static int start_front(struct gateway *gateway) {
     int rc = httpc_new(&gateway->httpc, gateway->loop);
     const struct desk_events events = {.on_session = on_session,
                                        .why_closed = why_closed,
+                                       .has_room = has_room,
                                        .ice_servers_json = on_ice_servers_json,
                                        .arg = gateway};
     const struct front_config config = {.loop = gateway->loop,
@@ -359,7 +388,6 @@ static int start_telephony(struct gateway *gateway, struct err_text *err) {
                                             .sessions = gateway->sessions,
                                             .desk = front_desk(gateway->front),
                                             .redis = store_redis(gateway->store),
-                                            .capacity = gateway_capacity(gateway->conf),
                                             .builtin_agent_url = on_builtin_agent_url,
                                             .arg = gateway};
     return telephony_start(&gateway->telephony, &config, err);
@@ -369,6 +397,7 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
     const struct conf *conf = gateway->conf;
     gateway->doors = (struct doors){.sessions = gateway->sessions,
                                     .live = gateway->live,
+                                    .load = gateway->load,
                                     .redis = store_redis(gateway->store),
                                     .admin_token = conf->gateway.admin_token,
                                     .on_drain = on_drain_asked,
@@ -426,6 +455,7 @@ static int start_all(struct gateway *gateway, struct err_text *err) {
         rc = start_http(gateway, err);
     if (rc)
         return rc;
+    load_watch_start(gateway->load);
     return gateway_resolve_ice(gateway);
 }
 
@@ -486,6 +516,7 @@ void gateway_free(struct gateway *gateway) {
     browser_free(gateway->browser);
     live_free(gateway->live);
     sessions_free(gateway->sessions);
+    load_watch_free(gateway->load);
     front_free(gateway->front);
     auth_free(gateway->auth);
     mailbox_free(gateway->mailbox);

@@ -24,6 +24,8 @@ struct media_worker {
     struct peer_env peer_env, peer_env_same_host;
     struct trunk_env trunk_env;
     struct call_env call_env;
+    struct load_meter meter;
+    uint32_t calls;
     bool stopping;
     struct call_ref refs[]; // by the low half of the handle
 };
@@ -45,6 +47,7 @@ static void post_to_ctl(enum call_mail type, uint64_t handle, struct call_msg *m
 static void on_call_gone(uint64_t handle, void *arg) {
     struct media_worker *worker = arg;
     *media_worker_ref(worker, handle) = (struct call_ref){0};
+    worker->calls--;
     post_to_ctl(SESSION_GONE, handle, NULL, worker);
 }
 
@@ -53,6 +56,7 @@ static void open_call(struct media_worker *worker, uint64_t handle, const struct
     int err = worker->stopping ? -ESHUTDOWN : call_new(&call, &worker->call_env, handle, open);
     if (!err) {
         *media_worker_ref(worker, handle) = (struct call_ref){.handle = handle, .call = call};
+        worker->calls++;
         return;
     }
     log_error(open->session_id, "worker", "the call cannot be made (%s)", err_name(err));
@@ -128,9 +132,28 @@ static void on_mail(struct mail *mail, void *arg) {
         call_mail(ref->call, (enum call_mail)mail->type, mail->data);
 }
 
+static uint32_t count_calls(void *arg) {
+    const struct media_worker *worker = arg;
+    return worker->calls;
+}
+
+static void start_meter(struct media_worker *worker, struct worker *thread) {
+    struct load_watch *load = worker->config.load;
+    struct load_meter_config config = {.loop = worker_loop(thread),
+                                       .ticker = worker_ticker(thread),
+                                       .cores = load_watch_cores(load),
+                                       .gauge = load_watch_gauge(load, worker->config.index),
+                                       .calls = count_calls,
+                                       .arg = worker};
+    load_watch_limits(load, &config.limits);
+    load_meter_start(&worker->meter, &config);
+}
+
 static int on_start(struct worker *thread, void *arg) {
     struct media_worker *worker = arg;
     const struct conf *conf = worker->config.conf;
+    const unsigned *complexity = &worker->meter.complexity;
+    start_meter(worker, thread);
     worker->peer_env = (struct peer_env){
         .loop = worker_loop(thread),
         .cert = worker->config.cert,
@@ -138,13 +161,15 @@ static int on_start(struct worker *thread, void *arg) {
         .udp_port_min = conf->webrtc.udp_ports.min,
         .udp_port_max = conf->webrtc.udp_ports.max,
         .public_address = conf->gateway.public_address[0] ? conf->gateway.public_address : NULL,
+        .complexity = complexity,
     };
     worker->peer_env_same_host = worker->peer_env;
     worker->peer_env_same_host.allow_loopback = true;
     worker->trunk_env = (struct trunk_env){.loop = worker_loop(thread),
                                            .rtp_port_min = conf->sip.rtp_ports.min,
                                            .rtp_port_max = conf->sip.rtp_ports.max,
-                                           .public_address = worker->peer_env.public_address};
+                                           .public_address = worker->peer_env.public_address,
+                                           .complexity = complexity};
     worker->call_env = (struct call_env){
         .loop = worker_loop(thread),
         .ticker = worker_ticker(thread),
@@ -153,6 +178,7 @@ static int on_start(struct worker *thread, void *arg) {
         .trunk = &worker->trunk_env,
         .conf = conf,
         .tls = worker->config.tls,
+        .complexity = complexity,
         .post = post_to_ctl,
         .on_gone = on_call_gone,
         .arg = worker,
@@ -163,6 +189,7 @@ static int on_start(struct worker *thread, void *arg) {
 static void on_stop(void *arg) {
     struct media_worker *worker = arg;
     worker->stopping = true;
+    load_meter_close(&worker->meter);
     const struct call_msg msg = {.text = (char *)"gateway stops", .mline_index = -1};
     for (uint32_t i = 0; i < worker->config.capacity; i++) {
         if (worker->refs[i].call)

@@ -7,6 +7,7 @@
 #include "gateway/call_msg.h"
 #include "gateway/core/conf.h"
 #include "gateway/core/worker.h"
+#include "gateway/load_watch.h"
 #include "webrtc/peer.h"
 
 struct media_worker;
@@ -38,7 +39,8 @@ struct media_worker_config {
     const struct cert *cert;
     struct sctp_hub *sctp;
     const struct wsc_tls *tls;
-    struct mailbox *ctl; // where SESSION_* mail goes
+    struct load_watch *load; // whose limits it keeps, and where it tells how it is
+    struct mailbox *ctl;     // where SESSION_* mail goes
 };
 
 int media_worker_start(struct media_worker **out, const struct media_worker_config *config);

@@ -63,10 +63,19 @@ int sessions_insert(struct sessions *sessions, struct session *session) {
 
 // ---- to the workers and from them
 
+static bool is_better(const struct sessions *sessions, size_t worker, size_t than) {
+    const struct load_watch *load = sessions->config.load;
+    bool refuses = load && load_watch_worker_refuses(load, worker);
+    bool other_refuses = load && load_watch_worker_refuses(load, than);
+    if (refuses != other_refuses)
+        return other_refuses;
+    return sessions->worker_calls[worker] < sessions->worker_calls[than];
+}
+
 static size_t least_loaded_worker(const struct sessions *sessions) {
     size_t best = 0;
     for (size_t i = 1; i < sessions->config.worker_count; i++) {
-        if (sessions->worker_calls[i] < sessions->worker_calls[best])
+        if (is_better(sessions, i, best))
             best = i;
     }
     return best;
@@ -172,7 +181,13 @@ void sessions_post(struct sessions *sessions, uint64_t handle, enum call_mail ty
 
 uint32_t sessions_room(const struct sessions *sessions) {
     uint32_t held = slot_count(sessions->slots) - sessions->over;
-    return held < sessions->config.capacity ? sessions->config.capacity - held : 0;
+    uint32_t room = held < sessions->config.capacity ? sessions->config.capacity - held : 0;
+    uint32_t allowed = sessions->config.load ? load_watch_room(sessions->config.load, held) : room;
+    return room < allowed ? room : allowed;
+}
+
+const char *sessions_overloaded(const struct sessions *sessions) {
+    return sessions->config.load ? load_watch_refuses(sessions->config.load) : NULL;
 }
 
 // ---- the sweep

@@ -5,6 +5,7 @@
 #ifndef IQ_GATEWAY_SESSIONS_H
 #define IQ_GATEWAY_SESSIONS_H
 
+#include "gateway/load_watch.h"
 #include "gateway/media_worker.h"
 #include "middleware/api.h"
 #include "signaling/browser.h"
@@ -32,9 +33,10 @@ struct sessions_config {
     struct auth *auth;
     struct media_worker *const *workers;
     size_t worker_count;
-    uint32_t capacity;          // calls and admitted sessions together; some that are
-                                // over and still closing are held beside them
-    void (*on_idle)(void *arg); // while draining: the last call has gone
+    uint32_t capacity;             // calls and admitted sessions together; some that are
+                                   // over and still closing are held beside them
+    const struct load_watch *load; // which may allow fewer, or none; NULL in tests
+    void (*on_idle)(void *arg);    // while draining: the last call has gone
     // A session is over: its call has ended, or nobody came for it. Not from sessions_free. May be NULL.
     void (*on_over)(const char *session_id, void *arg);
     const char *(*ice_servers_json)(void *arg); // what browsers are told now; borrowed until the next call
@@ -56,6 +58,8 @@ int sessions_open(struct sessions *sessions, struct call_open *open, const struc
 void sessions_post(struct sessions *sessions, uint64_t handle, enum call_mail type,
                    struct call_msg *msg);                // to its worker; takes msg
 uint32_t sessions_room(const struct sessions *sessions); // how many more fit
+// Why nobody is taken in for load, in words for a person (static); NULL = they are, as far as there is room.
+const char *sessions_overloaded(const struct sessions *sessions);
 
 void sessions_set_public_url(struct sessions *sessions,
                              const char *url); // "" = from each request's Host; borrowed

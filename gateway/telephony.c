@@ -20,9 +20,13 @@ struct telephony {
 
 static void on_self(struct node *out, void *arg) {
     struct telephony *telephony = arg;
+    const struct sessions *sessions = telephony->config.sessions;
+    int64_t room = sessions_room(sessions);
     *out = telephony->self;
-    out->accepting = !telephony->draining;
-    out->calls = (int64_t)sessions_live(telephony->config.sessions) + trunks_pending(telephony->trunks);
+    out->full = room == 0; // which a capacity of 0, no limit at all, could not say
+    out->accepting = !telephony->draining && !out->full;
+    out->calls = (int64_t)sessions_live(sessions) + trunks_pending(telephony->trunks);
+    out->capacity = out->calls + room;
 }
 
 // What the heartbeat says of this node; false when it takes no calls of trunks.
@@ -45,7 +49,6 @@ static bool know_self(struct telephony *telephony) {
     snprintf(self->endpoint, sizeof self->endpoint, "%s", endpoint.address);
     self->port = endpoint.port;
     self->tls_port = endpoint.tls_port;
-    self->capacity = telephony->config.capacity;
     log_info(NULL, "telephony", "trunks reach this node's listener at %s:%u", self->endpoint, self->port);
     return true;
 }
@@ -105,7 +108,7 @@ int telephony_set_conf(struct telephony *telephony, const struct conf *conf) {
     return err ? err : sip_stack_set_conf(telephony->stack, conf);
 }
 
-void telephony_redis_up(struct telephony *telephony) {
+void telephony_announce(struct telephony *telephony) {
     nodes_beat(telephony->nodes);
 }
 

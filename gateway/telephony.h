@@ -17,7 +17,6 @@ struct telephony_config {
     struct sessions *sessions;
     struct desk *desk;
     struct redis *redis;
-    int64_t capacity;                            // calls that fit
     const char *(*builtin_agent_url)(void *arg); // for an agent URL of ""
     void *arg;
 };
@@ -26,7 +25,7 @@ struct telephony_config {
 int telephony_start(struct telephony **out, const struct telephony_config *config, struct err_text *err);
 void telephony_mail(struct telephony *telephony, struct mail *mail);          // enum sip_mail
 int telephony_set_conf(struct telephony *telephony, const struct conf *conf); // held; -ENOMEM
-void telephony_redis_up(struct telephony *telephony); // the other nodes may know this one at once
+void telephony_announce(struct telephony *telephony); // the other nodes hear at once how this one is
 void telephony_drain(struct telephony *telephony);    // 503 to what comes, and the other nodes know
 // Says BYE to what is left, waits for the SIP thread, and takes this node out of the table.
 void telephony_close(struct telephony *telephony);

@@ -89,7 +89,9 @@ void trunk_call_invite(struct trunks *trunks, uint64_t handle, struct sip_invite
     } else if (!has_room(trunks)) {
         // The entry stays for the next server of the redirect.
         snprintf(call->id, sizeof call->id, "%s", invite->request.queue_id);
-        trunk_call_reject(call, trunk_verdict_open(-ENOSPC), "The media node is full.");
+        bool overloaded = sessions_overloaded(trunks->config.sessions) != NULL;
+        trunk_call_reject(call, trunk_verdict_open(overloaded ? -EAGAIN : -ENOSPC),
+                          overloaded ? "The media node is overloaded." : "The media node is full.");
     } else {
         trunk_call_claim(call, false);
     }

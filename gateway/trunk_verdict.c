@@ -29,6 +29,8 @@ struct trunk_verdict trunk_verdict_open(int err) {
         return (struct trunk_verdict){486, "Busy Here"};
     if (err == -EBUSY)
         return (struct trunk_verdict){503, "Shutting Down"};
+    if (err == -EAGAIN)
+        return (struct trunk_verdict){503, "Overloaded"};
     return (struct trunk_verdict){500, "Server Internal Error"};
 }
 

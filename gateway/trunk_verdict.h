@@ -15,7 +15,7 @@ struct trunk_verdict {
 
 struct trunk_verdict trunk_verdict_claim(enum callqueue_claim claim); // one that failed
 struct trunk_verdict trunk_verdict_agent(int err);                    // initiate_result.err
-struct trunk_verdict trunk_verdict_open(int err);                     // of sessions_open
+struct trunk_verdict trunk_verdict_open(int err);                     // of sessions_open; -EAGAIN: overloaded
 // The call ended before it was answered: `code` as in struct call_msg, may be NULL.
 struct trunk_verdict trunk_verdict_end(enum call_cause cause, const char *code);
 

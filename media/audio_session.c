@@ -28,7 +28,8 @@ struct audio_session {
     uint32_t ssrc;
     char cname[25];
     uint32_t want_rate_hz;
-    struct audio_rx *rx; // owns, like all below; NULL before the first apply
+    const unsigned *complexity; // borrowed, may be NULL
+    struct audio_rx *rx;        // owns, like all below; NULL before the first apply
     struct audio_tx *tx;
     struct srtp_ctx *in, *out; // NULL without keys
     bool open;
@@ -84,6 +85,10 @@ void audio_session_free(struct audio_session *session) {
     free(session);
 }
 
+void audio_session_complexity(struct audio_session *session, const unsigned *complexity) {
+    session->complexity = complexity;
+}
+
 uint32_t audio_session_ssrc(const struct audio_session *session) {
     return session->ssrc;
 }
@@ -98,7 +103,8 @@ static int streams_new(struct audio_session *session, const struct audio_rx_conf
     const struct audio_tx_config tx_config = {.codec = config->codec,
                                               .payload_type = config->payload_type,
                                               .pcm_rate_hz = config->pcm_rate_hz,
-                                              .ssrc = session->ssrc};
+                                              .ssrc = session->ssrc,
+                                              .complexity = session->complexity};
     struct audio_rx *rx;
     int err = audio_rx_new(&rx, config);
     if (err)

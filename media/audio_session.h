@@ -29,6 +29,9 @@ int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, enum dt
                       const struct audio_session_events *events);
 void audio_session_free(struct audio_session *session); // NULL is fine
 
+// Before the first apply: see audio_tx_config.complexity.
+void audio_session_complexity(struct audio_session *session, const unsigned *complexity);
+
 uint32_t audio_session_ssrc(const struct audio_session *session);     // ours; random, never changes
 const char *audio_session_cname(const struct audio_session *session); // ours; random (RFC 7022)
 

@@ -11,7 +11,7 @@
 
 enum {
     SENT_REPORTS = 4, // SRs remembered: the peer answers one of the last few
-    COMPLEXITY = 5,   // of Opus; the codec's own default
+    COMPLEXITY = 5,   // of Opus: the codec's own, before it is tuned
     MAX_RTT_US = 30000000,
 };
 
@@ -30,7 +30,7 @@ struct audio_tx {
     bool sent_any;
     uint32_t sent_timestamp; // of the last packet
     uint64_t sent_us;
-    unsigned loss_percent; // that the encoder is tuned for
+    unsigned loss_percent, complexity; // that the encoder is tuned for
     struct sent_report reports[SENT_REPORTS];
     size_t next_report;
     struct audio_tx_stats counters;
@@ -53,6 +53,7 @@ int audio_tx_new(struct audio_tx **out, const struct audio_tx_config *config) {
         return err;
     }
     tx->config = *config;
+    tx->complexity = COMPLEXITY;
     tx->spurt = true;
     tx->counters.ssrc = config->ssrc;
     // Random, as RFC 3550 section 5.1 wants; with a short count they stay what they are, which is legal too.
@@ -86,8 +87,7 @@ int audio_tx_switch(struct audio_tx *tx, enum codec_id codec, uint8_t payload_ty
     tx->config.payload_type = payload_type;
     tx->config.pcm_rate_hz = pcm_rate_hz;
     tx->spurt = true;
-    if (tx->loss_percent)
-        codec_encoder_tune(encoder, tx->loss_percent, COMPLEXITY);
+    codec_encoder_tune(encoder, tx->loss_percent, tx->complexity);
     return 0;
 }
 
@@ -126,8 +126,16 @@ static int finish(struct audio_tx *tx, uint8_t *out, size_t payload_len, uint64_
     return len;
 }
 
+static void heed_complexity(struct audio_tx *tx) {
+    if (!tx->config.complexity || *tx->config.complexity == tx->complexity)
+        return;
+    tx->complexity = *tx->config.complexity;
+    codec_encoder_tune(tx->encoder, tx->loss_percent, tx->complexity);
+}
+
 int audio_tx_pcm(struct audio_tx *tx, const int16_t *pcm, size_t samples, uint64_t now_us, uint8_t *out,
                  size_t cap) {
+    heed_complexity(tx);
     uint32_t ticks = (uint32_t)((uint64_t)samples * clock_of(tx) / tx->config.pcm_rate_hz);
     int len = -EMSGSIZE;
     uint64_t begin_ns = stage_begin(HISTOGRAM_STAGE_ENCODE);
@@ -198,7 +206,7 @@ void audio_tx_report(struct audio_tx *tx, const struct rtcp_report_block *block,
     unsigned percent = (block->fraction_lost * 100u + 128) / 256;
     unsigned wanted = percent > tx->loss_percent ? percent : (percent + tx->loss_percent) / 2;
     if (wanted != tx->loss_percent)
-        codec_encoder_tune(tx->encoder, wanted, COMPLEXITY);
+        codec_encoder_tune(tx->encoder, wanted, tx->complexity);
     tx->loss_percent = wanted;
 }
 

@@ -15,6 +15,8 @@ struct audio_tx_config {
     uint8_t payload_type;
     uint32_t pcm_rate_hz; // as from codec_pcm_rate
     uint32_t ssrc;        // random, from the caller, stable over renegotiation
+    const unsigned
+        *complexity; // of the encoder, looked at with each frame; borrowed, NULL for the codec's own
 };
 
 int audio_tx_new(struct audio_tx **out,

@@ -129,6 +129,10 @@ void desk_redis_up(struct desk *desk) {
     queue_runner_wake(desk->runner);
 }
 
+void desk_room(struct desk *desk) {
+    queue_runner_wake(desk->runner);
+}
+
 // Hints may have been missed.
 static void on_subscribed(void *arg) {
     struct desk *desk = arg;
@@ -163,6 +167,8 @@ static int start_parts(struct desk *desk) {
         err = slots_new(&desk->slots, config->loop, config->conf, config->redis);
     if (!err)
         err = queue_new(&desk->queue, config->conf, config->redis, desk->slots);
+    if (!err)
+        queue_set_room(desk->queue, desk->events.has_room, desk->events.arg);
     return err;
 }
 

@@ -21,6 +21,9 @@ struct desk_events {
                       size_t url_size, void *arg);
     // Why this node takes no session now, as the message of a 503 (static); NULL when it does.
     const char *(*why_closed)(void *arg);
+    // Whether this node can hold one more call of its own; while not, WebRTC sessions wait in the queue, where other
+    // nodes find them. NULL: always.
+    bool (*has_room)(void *arg);
     const char *(*ice_servers_json)(void *arg); // JSON array for WebRTC clients, borrowed until the next call
     void *arg;
 };
@@ -42,6 +45,7 @@ void desk_free(struct desk *desk); // after desk_close, and httpc and redis have
 
 // Redis takes commands, the first time and after each outage.
 void desk_redis_up(struct desk *desk);
+void desk_room(struct desk *desk); // events.has_room may say yes again
 
 // What it is told by its neighbours, and the hub it speaks through (borrowed; NULL = none, until desk_set_hub).
 void desk_hub_events(struct desk *desk, struct hub_events *out);

@@ -41,12 +41,18 @@ struct nodes {
 
 // ---- one node as text
 
+static const char *state_of(const struct node *node) {
+    if (node->accepting)
+        return "running";
+    return node->full ? "full" : "draining";
+}
+
 char *node_text(const struct node *node) {
     json_t *root = json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:i,s:i}", "id", node->id, "region",
                              node->region_id, "endpoint", node->endpoint, "port", (int)node->port, "tlsPort",
-                             (int)node->tls_port, "state", node->accepting ? "running" : "draining", "calls",
-                             (json_int_t)node->calls, "capacity", (json_int_t)node->capacity, "cpuPercent",
-                             (int)node->cpu_percent, "memoryPercent", (int)node->memory_percent);
+                             (int)node->tls_port, "state", state_of(node), "calls", (json_int_t)node->calls,
+                             "capacity", (json_int_t)node->capacity, "cpuPercent", (int)node->cpu_percent,
+                             "memoryPercent", (int)node->memory_percent);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
@@ -75,6 +81,7 @@ int node_parse(struct node *out, const char *text, size_t len) {
         node.port = (uint16_t)port;
         node.tls_port = (uint16_t)tls_port;
         node.accepting = strcmp(state, "running") == 0;
+        node.full = strcmp(state, "full") == 0;
         node.calls = calls;
         node.capacity = capacity;
         node.cpu_percent = (unsigned)cpu;
@@ -179,7 +186,7 @@ json_t *nodes_json(const struct nodes *nodes) {
     json_t *list = json_array();
     for (size_t i = 0; i < nodes->count; i++) {
         const struct node *node = &nodes->list[i];
-        const char *state = is_silent(nodes, node) ? "silent" : node->accepting ? "running" : "draining";
+        const char *state = is_silent(nodes, node) ? "silent" : state_of(node);
         json_array_append_new(
             list, json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:i,s:i,s:I}", "id", node->id, "regionId",
                             node->region_id, "endpoint", node->endpoint, "sipPort", (int)node->port,

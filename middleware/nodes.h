@@ -14,7 +14,8 @@ struct node {
     char id[64], region_id[64];
     char endpoint[256];      // where trunks reach its listener
     uint16_t port, tls_port; // tls_port 0: it listens on no tls: address
-    bool accepting;          // neither draining nor stopped
+    bool accepting;          // new calls: neither full, nor draining, nor stopped
+    bool full;               // that is why it is not accepting: no room for calls, or overloaded
     int64_t calls, capacity; // capacity 0 = no limit
     unsigned cpu_percent, memory_percent;
     uint64_t heard_ms; // uv_now of this loop when it was last heard

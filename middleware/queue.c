@@ -2,6 +2,7 @@
 #include "middleware/queue.h"
 
 #include "gateway/core/log.h"
+#include "middleware/initiate.h"
 #include "middleware/scripts.h"
 
 #include <stdlib.h>
@@ -14,6 +15,8 @@ struct queue {
     const struct conf *conf; // borrowed
     struct redis *redis;     // borrowed
     struct slots *slots;     // borrowed
+    bool (*has_room)(void *arg);
+    void *arg;
 };
 
 // One answer that somebody waits for; which callback it is, the redis_fn knows.
@@ -59,6 +62,16 @@ static const char *text_at(const struct redis_reply *array, size_t index) {
 
 // ---- newcomers
 
+static bool has_room(const struct queue *queue) {
+    return !queue->has_room || queue->has_room(queue->arg);
+}
+
+// What slots_room of the scripts takes: below zero there is none.
+static int64_t max_for(const struct queue *queue, int transport) {
+    bool here = transport == API_TRANSPORT_WEBRTC;
+    return here && !has_room(queue) ? -1 : queue->conf->gateway.max_calls;
+}
+
 static void on_admit(int err, const struct redis_reply *reply, void *arg) {
     struct asked *asked = arg;
     struct queue_admission admission = {.verdict = QUEUE_FULL, .eta_s = -1};
@@ -83,7 +96,7 @@ int queue_admit(struct queue *queue, const struct queue_entry *entry, bool may_w
     const struct redis_arg args[] = {
         redis_str(entry->slot),
         redis_str(slots_node(queue->slots)),
-        redis_int(queue->conf->gateway.max_calls, node_max),
+        redis_int(max_for(queue, entry->transport), node_max),
         redis_str(entry->id),
         redis_str(entry->campaign_id),
         redis_int(entry->weight, weight),
@@ -144,6 +157,7 @@ static void on_take(int err, const struct redis_reply *reply, void *arg) {
 int queue_take(struct queue *queue, size_t most,
                void (*done)(int err, const struct queue_taken *, size_t, int64_t, void *), void *arg) {
     char node_max[24], count[24], slot[SLOT_ID_SIZE];
+    bool media = queue->conf->gateway.roles & CONF_ROLE_MEDIA;
     int err = slots_new_id(slot);
     if (err)
         return err;
@@ -152,7 +166,7 @@ int queue_take(struct queue *queue, size_t most,
         redis_int(queue->conf->gateway.max_calls, node_max),
         redis_int((int64_t)(most < QUEUE_TAKE_MAX ? most : QUEUE_TAKE_MAX), count),
         redis_str(slot),
-        redis_str(queue->conf->gateway.roles & CONF_ROLE_MEDIA ? "1" : "0"),
+        redis_str(media && has_room(queue) ? "1" : "0"),
     };
     return ask(queue, SCRIPT_take, args, sizeof args / sizeof args[0], on_take,
                &(struct asked){.done.take = done, .arg = arg});
@@ -296,13 +310,18 @@ int queue_new(struct queue **out, const struct conf *conf, struct redis *redis, 
     struct queue *queue = malloc(sizeof *queue);
     if (!queue)
         return -ENOMEM;
-    *queue = (struct queue){conf, redis, slots};
+    *queue = (struct queue){.conf = conf, .redis = redis, .slots = slots};
     *out = queue;
     return 0;
 }
 
 void queue_set_conf(struct queue *queue, const struct conf *conf) {
     queue->conf = conf;
+}
+
+void queue_set_room(struct queue *queue, bool (*has_room_now)(void *arg), void *arg) {
+    queue->has_room = has_room_now;
+    queue->arg = arg;
 }
 
 void queue_free(struct queue *queue) {

@@ -21,6 +21,8 @@ struct queue;
 // Borrowed; `conf` until queue_set_conf or queue_free.
 int queue_new(struct queue **out, const struct conf *conf, struct redis *redis, struct slots *slots);
 void queue_set_conf(struct queue *queue, const struct conf *conf);
+// See desk_events.has_room.
+void queue_set_room(struct queue *queue, bool (*has_room)(void *arg), void *arg);
 void queue_free(struct queue *queue); // after redis_close has called back everything
 
 // A newcomer. Borrowed for the call.

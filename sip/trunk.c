@@ -433,7 +433,10 @@ static int trunk_make_media(struct trunk *trunk, const struct trunk_config *conf
         .on_send = on_media_send, .on_dtmf = on_media_dtmf, .on_source = on_media_source, .arg = trunk};
     union udp_address signalling = {0};
     udp_address_parse(&signalling, config->remote_address, 0); // stays "not known" when it is none
-    return trunk_media_new(&trunk->media, config->pcm_rate_hz, config->tones, &signalling, &events);
+    int err = trunk_media_new(&trunk->media, config->pcm_rate_hz, config->tones, &signalling, &events);
+    if (!err)
+        audio_session_complexity(trunk_media_session(trunk->media), trunk->env->complexity);
+    return err;
 }
 
 // The last step: sockets know the trunk.

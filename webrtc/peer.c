@@ -295,7 +295,10 @@ static void on_media_dtmf(char digit, void *arg) {
 static int peer_make_media(struct peer *peer) {
     const struct peer_media_events events = {
         .on_send = on_datagram_out, .on_dtls = on_dtls_in, .on_dtmf = on_media_dtmf, .arg = peer};
-    return peer_media_new(&peer->media, peer->config.pcm_rate_hz, &events);
+    int err = peer_media_new(&peer->media, peer->config.pcm_rate_hz, &events);
+    if (!err)
+        audio_session_complexity(peer_media_session(peer->media), peer->env->complexity);
+    return err;
 }
 
 static int peer_make_ice(struct peer *peer) {

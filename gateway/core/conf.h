@@ -113,8 +113,9 @@ struct conf {
         char *http_listen; // host:port, [v6]:port
         char *public_url, *public_address;
         char *tls_certificate, *tls_key;
-        int64_t workers;   // 0 = one per core
-        int64_t max_calls; // 0 = no limit of ours
+        int64_t workers;                                // 0 = one per core
+        int64_t max_calls;                              // 0 = found, see gateway/load_watch.h
+        int64_t overload_cpu_percent, overload_late_ms; // 0 = that refuses nobody
         int64_t drain_seconds;
         char *data_directory;       // "" = chosen at start, see gateway/store.h
         char *session_token_secret; // secret; empty = random per start

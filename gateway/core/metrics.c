@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -140,7 +139,7 @@ static void histogram_write(FILE *out, enum histogram histogram) {
     fprintf(out, "%s_count%s%s%s %llu\n", name, open, labels, close, (unsigned long long)count);
 }
 
-char *metrics_text(size_t *len) {
+char *metrics_text(size_t *len, void (*more)(FILE *out, void *arg), void *arg) {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -150,6 +149,8 @@ char *metrics_text(size_t *len) {
         metric_write(out, (enum metric)i);
     for (int i = 0; i < HISTOGRAM_COUNT; i++)
         histogram_write(out, (enum histogram)i);
+    if (more)
+        more(out, arg);
     bool failed = ferror(out) != 0;
     if (fclose(out) != 0 || failed) {
         free(text);

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 // METRIC(id, type, "name", "labels or empty", "help"): entries of one name stand together.
 enum metric {
@@ -35,7 +36,8 @@ uint64_t histogram_count(enum histogram histogram); // of all threads
 uint64_t stage_begin(enum histogram stage);
 void stage_end(enum histogram stage, uint64_t begin_ns);
 
-// Prometheus text format 0.0.4 into a malloc'ed string the caller frees; NULL when memory is out.
-char *metrics_text(size_t *len);
+// Prometheus text format 0.0.4 into a malloc'ed string the caller frees; NULL when memory is out. `more` (may be NULL)
+// writes what is in no table.
+char *metrics_text(size_t *len, void (*more)(FILE *out, void *arg), void *arg);
 
 #endif

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- A newcomer: a slot, or a place in the queue, in one step, so that nobody overtakes and no two take the same.
--- ARGV: slot, node, its max (0 = none), id, campaign, weight, rate, text, transport, most who may wait. Answers {1} a slot; {2, position, eta} queued; {0, waiting} neither.
+-- ARGV: slot, node, its max (0 = none, -1 = it takes nobody now), id, campaign, weight, rate, text, transport, most who may wait. Answers {1} a slot; {2, position, eta} queued; {0, waiting} neither.
 local _, slot, node, node_max, id, campaign, weight, rate, text, transport, most = unpack(ARGV)
 slots_lapse()
 local seq = redis.call('INCR', 'queue:seq')

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Takes who is next, each with a slot, as many as there is room for. ARGV: node, its max, how many at most, name
--- of the slots (a number is appended), whether the node has media ('1').
+-- of the slots (a number is appended), whether the node can hold calls of its own ('1').
 -- Answers {ms until a pause ends or -1, {id, slot, text, campaign, ms waited}...}; text '' when it is lost.
 local _, node, node_max, most, name, media = unpack(ARGV)
 slots_lapse()

@@ -33,7 +33,8 @@ export function gatewayConfig(bench, { agent = 'PCM', tls = false } = {}) {
     },
     Gateway: {
       NodeId: 'bench', RegionId: 'local', Roles: ['middleware', 'proxy', 'media'], HttpListen: `127.0.0.1:${PORTS.http}`,
-      Workers: 1, DataDirectory: path.join(bench.dir, 'data'),
+      Workers: 1, MaxCalls: 10000, OverloadCpuPercent: 0, OverloadLateMs: 0, // what it holds is measured, not what it would take
+      DataDirectory: path.join(bench.dir, 'data'),
     },
     Agent: { Encoding: agent, SampleRate: rate, FrameMs: 20, CaFile: tls ? path.join(bench.dir, 'cert.pem') : '' },
     WebRtc: { UdpPorts: '20000-29999' },

@@ -34,7 +34,8 @@ export function merge(base, extra) {
 const DEFAULTS = {
   AllowedOrigins: [],
   VoiceAiPlatform: { Campaigns: { demo: { BusinessId: '1', WebCampaignId: 'demo', AllowedRegionIds: ['local'] } } },
-  Gateway: { NodeId: 'test', RegionId: 'local', Roles: ['middleware', 'media'], HttpListen: '0.0.0.0:0', DrainSeconds: 10, AdminToken: 'admin-secret' },
+  Gateway: { NodeId: 'test', RegionId: 'local', Roles: ['middleware', 'media'], HttpListen: '0.0.0.0:0', DrainSeconds: 10, AdminToken: 'admin-secret',
+    OverloadCpuPercent: 0, OverloadLateMs: 0 }, // a busy machine, or a sanitizer, refuses no call of a test
   Agent: { Builtin: 'echo', Encoding: 'PCM', SampleRate: 16000, FrameMs: 20 },
   WebRtc: { UdpPorts: '20000-20999' },
   Sip: { ProxyListen: [], MediaListen: [] }, // those who want telephones say so

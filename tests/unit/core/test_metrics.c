@@ -61,7 +61,7 @@ static void text_is_prometheus(void **state) {
     (void)state;
     metric_add(METRIC_SESSION_OK, 3);
     size_t len = 0;
-    char *text = metrics_text(&len);
+    char *text = metrics_text(&len, NULL, NULL);
     assert_non_null(text);
     assert_int_equal(strlen(text), len);
     assert_int_equal(occurrences(text, "# TYPE iqra_session_requests_total counter\n"), 1);
@@ -92,7 +92,7 @@ static void histograms_are_cumulative(void **state) {
     for (size_t i = 0; i < sizeof observed_ns / sizeof observed_ns[0]; i++)
         metric_observe(HISTOGRAM_QUEUE_WAIT, observed_ns[i] * 100);
     metric_observe(HISTOGRAM_STAGE_SEND, 300);
-    char *text = metrics_text(&len);
+    char *text = metrics_text(&len, NULL, NULL);
     assert_int_equal(occurrences(text, "# TYPE iqra_queue_wait_seconds histogram\n"), 1);
     assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"0.1\"} "), 2);
     assert_int_equal(value_after(text, "\niqra_queue_wait_seconds_bucket{le=\"0.2\"} "), 4);

@@ -225,6 +225,19 @@ static void a_full_node_says_486_and_leaves_the_entry_to_the_next(void **state) 
     over(SIP_OVER_OURS);
 }
 
+static void an_overloaded_node_says_503_and_when_to_come_again(void **state) {
+    (void)state;
+    f.room = 0;
+    f.overloaded = "media runs late";
+    invite();
+    assert_int_equal(f.claims, 0);
+    assert_int_equal(heard_of(SIP_REJECT)->code, 503);
+    assert_int_equal(heard_of(SIP_REJECT)->retry_after_s, 5);
+    assert_int_equal(f.notes, 1); // the entry stays for the next server of the redirect
+    assert_int_equal(f.overs, 0);
+    over(SIP_OVER_OURS);
+}
+
 static void calls_that_still_wait_count_against_the_room(void **state) {
     (void)state;
     f.room = 1;
@@ -429,6 +442,7 @@ int main(void) {
         RULE(an_agent_that_fails_is_503_and_the_queue_says_why),
         RULE(offers_that_cannot_be_used_are_488_and_400),
         RULE(a_full_node_says_486_and_leaves_the_entry_to_the_next),
+        RULE(an_overloaded_node_says_503_and_when_to_come_again),
         RULE(calls_that_still_wait_count_against_the_room),
         RULE(redis_away_is_503),
         RULE(a_cancel_at_any_moment_gives_all_back),

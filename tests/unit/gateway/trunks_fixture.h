@@ -53,6 +53,7 @@ static struct {
     // the sessions
     int open_err;
     uint32_t room;
+    const char *overloaded;
     const struct session_side *side;
     void *side_arg;
     char agent_url[64], session_id[128], offer[64];
@@ -219,6 +220,11 @@ void sessions_post(struct sessions *sessions, uint64_t handle, enum call_mail ty
 uint32_t sessions_room(const struct sessions *sessions) {
     (void)sessions;
     return f.room;
+}
+
+const char *sessions_overloaded(const struct sessions *sessions) {
+    (void)sessions;
+    return f.overloaded;
 }
 
 size_t nodes_alive(const struct nodes *nodes, const struct node **out, size_t max) {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/load_cost.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+enum {
+    FRAME_US = 20000,
+    BUSY_PERCENT = 85,
+    PASSED_US = 8,   // the payload as it is: jitter buffer, RTP, sockets
+    CODED_US = 12,   // G.711 to PCM and back, resampled
+    G722_US = 28,    // one side of it is G.722
+    OPUS_US = 65,    // one side of it is Opus
+    BROWSER_US = 10, // what DTLS-SRTP and ICE add
+};
+
+static uint32_t of_codecs(enum conf_encoding leg, enum conf_encoding agent) {
+    if (leg == agent)
+        return PASSED_US;
+    if (leg == CONF_OPUS || agent == CONF_OPUS)
+        return OPUS_US;
+    return leg == CONF_G722 || agent == CONF_G722 ? G722_US : CODED_US;
+}
+
+uint32_t load_cost_browser_us(enum conf_encoding agent) {
+    return of_codecs(CONF_OPUS, agent) + BROWSER_US;
+}
+
+uint32_t load_cost_trunk_us(const char *codec, enum conf_encoding agent) {
+    static const struct {
+        const char *name;
+        enum conf_encoding encoding;
+    } codecs[] = {{"PCMA", CONF_ALAW}, {"G722", CONF_G722}, {"OPUS", CONF_OPUS}};
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+        if (strcmp(codecs[i].name, codec) == 0)
+            return of_codecs(codecs[i].encoding, agent);
+    }
+    return of_codecs(CONF_MULAW, agent);
+}
+
+uint32_t load_calls_per_core(const struct conf *conf, uint32_t busy_percent) {
+    enum conf_encoding agent = conf->agent.encoding;
+    bool trunks = conf->business_count && conf->sip.media_listen.count && conf->sip.codecs.count;
+    bool browsers = conf->platform.campaign_count || !trunks;
+    uint32_t browser_us = browsers ? load_cost_browser_us(agent) : 0;
+    uint32_t trunk_us = trunks ? load_cost_trunk_us(conf->sip.codecs.items[0], agent) : 0;
+    uint32_t dearest_us = browser_us > trunk_us ? browser_us : trunk_us;
+    return FRAME_US * (busy_percent ? busy_percent : BUSY_PERCENT) / 100 / dearest_us;
+}
+
+unsigned load_cores_quota(const char *cpu_max) {
+    unsigned long quota_us, period_us;
+    if (sscanf(cpu_max, "%lu %lu", &quota_us, &period_us) != 2 || !period_us)
+        return 0;
+    unsigned long cores = quota_us / period_us;
+    return cores ? (unsigned)cores : 1;
+}
+
+unsigned load_cores(void) {
+    char text[64] = "";
+    unsigned cores = uv_available_parallelism();
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (file) {
+        if (!fgets(text, sizeof text, file))
+            text[0] = '\0';
+        fclose(file);
+    }
+    unsigned quota = load_cores_quota(text);
+    if (quota && quota < cores)
+        cores = quota;
+    return cores ? cores : 1;
+}
