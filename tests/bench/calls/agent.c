@@ -34,7 +34,7 @@ struct agent {
     size_t pending_len;
     struct track_ear ear;
     size_t next_frame; // of the track
-    struct agent *next_in_slot, *next;
+    struct agent *next;
 };
 
 struct listener {
@@ -51,7 +51,6 @@ struct agents {
     SSL_CTX *tls;
     uint32_t chunk_ms;
     struct agent *slots[BURST_MS]; // by the millisecond within chunk_ms in which they speak
-    struct agent *all;
     unsigned next_slot;
 };
 
@@ -111,12 +110,23 @@ static void agent_say(struct agent *agent, int64_t now_us) {
         run_mark_sent(agents->run, (unsigned)agent->call, false, now_us);
 }
 
+static void agent_free(struct agent *agent) {
+    stream_close(&agent->stream);
+    track_ear_clear(&agent->ear);
+    free(agent);
+}
+
 void agents_tick(struct agents *agents, int64_t now_ms, int64_t now_us) {
-    if (agents->run->options.pattern == PATTERN_ECHO)
-        return;
-    for (struct agent *agent = agents->slots[now_ms % agents->chunk_ms]; agent; agent = agent->next_in_slot) {
-        if (agent->up)
+    bool speak = agents->run->options.pattern != PATTERN_ECHO;
+    for (struct agent **at = &agents->slots[now_ms % agents->chunk_ms], *agent; (agent = *at);) {
+        if (agent->up && speak)
             agent_say(agent, now_us);
+        if (agent->stream.fd >= 0) {
+            at = &agent->next;
+            continue;
+        }
+        *at = agent->next;
+        agent_free(agent);
     }
 }
 
@@ -236,12 +246,14 @@ static bool agent_platform(struct agent *agent, const char *text) {
         static const char missing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
         return agent_write(agent, (const uint8_t *)missing, sizeof missing - 1);
     }
-    unsigned call = (unsigned)strtoul(identifier, NULL, 10) - options->first_number;
+    unsigned call = (unsigned)strtoul(identifier, NULL, 10);
+    bool other = options->other_number && call >= options->other_number;
+    call -= other ? options->other_number : options->first_number;
     int body_len = snprintf(body, sizeof body,
                             "{\"success\":true,\"data\":{\"sessionId\":\"ses_bench_%u_%lld\","
                             "\"sessionWebSocketURL\":\"%s://127.0.0.1:%u/agent?call=%u\"}}",
                             call, (long long)run_now_us(), options->certificate ? "wss" : "ws",
-                            options->agent_port, call);
+                            other ? options->other_port : options->agent_port, call);
     int len = snprintf(reply, sizeof reply,
                        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
                        body_len, body);
@@ -325,11 +337,9 @@ static int agent_new(struct listener *listener, int fd) {
         free(agent);
         return -ENOMEM;
     }
-    agent->next = agents->all;
-    agents->all = agent;
     struct agent **slot = &agents->slots[(agents->next_slot * 7U) % agents->chunk_ms];
     agents->next_slot++;
-    agent->next_in_slot = *slot;
+    agent->next = *slot;
     *slot = agent;
     return 0;
 }
@@ -402,11 +412,11 @@ int agents_new(struct agents **out, struct run *run) {
 void agents_free(struct agents *agents) {
     if (!agents)
         return;
-    for (struct agent *agent = agents->all, *next; agent; agent = next) {
-        next = agent->next;
-        stream_close(&agent->stream);
-        track_ear_clear(&agent->ear);
-        free(agent);
+    for (size_t i = 0; i < BURST_MS; i++) {
+        for (struct agent *agent = agents->slots[i], *next; agent; agent = next) {
+            next = agent->next;
+            agent_free(agent);
+        }
     }
     if (agents->sockets.fd >= 0)
         close(agents->sockets.fd);

@@ -26,7 +26,7 @@ enum caller_state { CALLER_IDLE, CALLER_INVITED, CALLER_UP, CALLER_ENDED, CALLER
 struct caller {
     struct source source; // of its RTP socket
     struct callers *callers;
-    unsigned index, cseq, resends;
+    unsigned index, generation, cseq, resends; // generation: how many calls it has had
     enum caller_state state;
     int rtp;
     uint16_t rtp_port;
@@ -34,6 +34,7 @@ struct caller {
     char target[512];             // request URI
     char remote_contact[512], to_tag[256];
     int64_t began_us, sent_us;
+    int64_t turn_us; // when it hangs up, or calls again; 0 = never
     struct voice voice;
 };
 
@@ -59,16 +60,17 @@ static void sip_send(struct caller *caller, const char *method, const char *cseq
                  "a=ptime:20\r\n",
                  caller->rtp_port, voice_payload_type(options->caller_codec),
                  voice_payload_type(options->caller_codec), voice_rtpmap(options->caller_codec));
-    int len = snprintf(message, sizeof message,
-                       "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK%u-%u-%s;rport\r\n"
-                       "Max-Forwards: 70\r\nFrom: <sip:%u@127.0.0.1>;tag=b%u\r\nTo: <%s>%s%s\r\n"
-                       "Call-ID: bench-%d-%u\r\nCSeq: %u %s\r\nContact: <sip:%u@127.0.0.1:%u>\r\n"
-                       "%sContent-Length: %zu\r\n\r\n%s",
-                       method, caller->target, callers->sip_port, caller->index, caller->cseq,
-                       strcmp(method, "ACK") == 0 && *caller->remote_contact ? "ack" : cseq_method, number,
-                       caller->index, caller->target, *caller->to_tag ? ";tag=" : "", caller->to_tag,
-                       (int)getpid(), caller->index, caller->cseq, cseq_method, number, callers->sip_port,
-                       *body ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
+    int len =
+        snprintf(message, sizeof message,
+                 "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bK%u-%u-%s;rport\r\n"
+                 "Max-Forwards: 70\r\nFrom: <sip:%u@127.0.0.1>;tag=b%u\r\nTo: <%s>%s%s\r\n"
+                 "Call-ID: bench-%d-%u-%u\r\nCSeq: %u %s\r\nContact: <sip:%u@127.0.0.1:%u>\r\n"
+                 "%sContent-Length: %zu\r\n\r\n%s",
+                 method, caller->target, callers->sip_port, caller->index, caller->cseq,
+                 strcmp(method, "ACK") == 0 && *caller->remote_contact ? "ack" : cseq_method, number,
+                 caller->index, caller->target, *caller->to_tag ? ";tag=" : "", caller->to_tag, (int)getpid(),
+                 caller->index, caller->generation, caller->cseq, cseq_method, number, callers->sip_port,
+                 *body ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
     sendto(callers->sip, message, (size_t)len, 0, (struct sockaddr *)&caller->to, sizeof caller->to);
 }
 
@@ -81,9 +83,16 @@ static void caller_invite(struct caller *caller, int64_t now_us) {
     sip_send(caller, "INVITE", "INVITE", true);
 }
 
+static void caller_rest(struct caller *caller, enum caller_state state) {
+    struct run *run = caller->callers->run;
+    caller->state = state;
+    run->marks[caller->index].live = false;
+    caller->turn_us = run->options.life_max_s ? run_now_us() + run_pause_us() : 0;
+}
+
 static void caller_fail(struct caller *caller, const char *why) {
     struct run *run = caller->callers->run;
-    caller->state = CALLER_FAILED;
+    caller_rest(caller, CALLER_FAILED);
     if (!run->counters.failed++)
         fprintf(stderr, "calls: the first call that failed: %s\n", why);
 }
@@ -162,7 +171,9 @@ static void caller_answered(struct caller *caller, const char *message, int64_t 
             caller_fail(caller, "a 200 without Contact or audio");
             return;
         }
+        int64_t life_us = run_life_us(run);
         caller->state = CALLER_UP;
+        caller->turn_us = life_us ? now_us + life_us : 0;
         run->counters.answered++;
         histogram_add(&run->setup, now_us - caller->began_us);
         snprintf(caller->target, sizeof caller->target, "%s", caller->remote_contact);
@@ -224,8 +235,10 @@ static struct caller *caller_of(struct callers *callers, const char *message) {
     int prefix_len = snprintf(prefix, sizeof prefix, "bench-%d-", (int)getpid());
     if (!header_of(message, "Call-ID:", id, sizeof id) || strncmp(id, prefix, (size_t)prefix_len) != 0)
         return NULL;
-    unsigned long index = strtoul(id + prefix_len, NULL, 10);
-    return index < callers->begun ? &callers->caller[index] : NULL;
+    char *end;
+    unsigned long index = strtoul(id + prefix_len, &end, 10);
+    struct caller *caller = index < callers->begun ? &callers->caller[index] : NULL;
+    return caller && *end == '-' && strtoul(end + 1, NULL, 10) == caller->generation ? caller : NULL;
 }
 
 static void on_sip(struct source *source, uint32_t events) {
@@ -241,16 +254,13 @@ static void on_sip(struct source *source, uint32_t events) {
             return;
         message[len] = '\0';
         struct caller *caller = caller_of(callers, message);
-        if (!caller)
-            continue;
-        if (strncmp(message, "SIP/2.0 ", 8) == 0) {
+        bool response = strncmp(message, "SIP/2.0 ", 8) == 0;
+        if (!response)
+            answer_request(callers, message, &from);
+        else if (caller)
             caller_response(caller, message, run_now_us());
-            continue;
-        }
-        answer_request(callers, message, &from);
-        if (strncmp(message, "BYE", 3) == 0 && caller->state == CALLER_UP) {
-            caller->state = CALLER_ENDED;
-            callers->run->marks[caller->index].live = false;
+        if (caller && strncmp(message, "BYE", 3) == 0 && caller->state == CALLER_UP) {
+            caller_rest(caller, CALLER_ENDED);
             callers->run->counters.byes_received++;
         }
     }
@@ -271,69 +281,6 @@ static void on_rtp(struct source *source, uint32_t events) {
         voice_hear(&caller->voice, &packet);
     }
 }
-
-static void caller_speak(struct caller *caller, int64_t now_us) {
-    uint8_t data[VOICE_PACKET];
-    bool mark;
-    size_t len = voice_next(&caller->voice, data, &mark);
-    sendto(caller->rtp, data, len, 0, (struct sockaddr *)&caller->media, sizeof caller->media);
-    if (mark)
-        run_mark_sent(caller->callers->run, caller->index, true, now_us);
-}
-
-static void caller_resend(struct caller *caller, int64_t now_us) {
-    if (!caller->sent_us || now_us - caller->sent_us < (int64_t)T1_US << caller->resends)
-        return;
-    if (++caller->resends == RESENDS) {
-        caller_fail(caller, "no answer to an INVITE");
-        return;
-    }
-    sip_send(caller, "INVITE", "INVITE", true);
-}
-
-static void begin_next(struct callers *callers, int64_t now_us) {
-    const struct options *options = &callers->run->options;
-    if (!callers->first_us)
-        callers->first_us = now_us;
-    while (callers->begun < options->calls &&
-           (double)(now_us - callers->first_us) / 1e6 * options->rate >= callers->begun) {
-        struct caller *caller = &callers->caller[callers->begun++];
-        caller->to = options->sip;
-        caller->began_us = now_us;
-        char host[INET_ADDRSTRLEN];
-        inet_ntop(AF_INET, &options->sip.sin_addr, host, sizeof host);
-        snprintf(caller->target, sizeof caller->target, "sip:%u@%s:%u%s",
-                 options->first_number + caller->index, host, ntohs(options->sip.sin_port),
-                 options->uri_parameters);
-        caller_invite(caller, now_us);
-    }
-}
-
-void callers_tick(struct callers *callers, int64_t now_ms, int64_t now_us) {
-    begin_next(callers, now_us);
-    for (unsigned i = (unsigned)(now_ms % VOICE_FRAME_MS); i < callers->begun; i += VOICE_FRAME_MS) {
-        struct caller *caller = &callers->caller[i];
-        if (caller->state == CALLER_UP)
-            caller_speak(caller, run_now_us());
-        else if (caller->state == CALLER_INVITED)
-            caller_resend(caller, now_us);
-    }
-}
-
-void callers_hang_up(struct callers *callers) {
-    for (unsigned i = 0; i < callers->begun; i++) {
-        struct caller *caller = &callers->caller[i];
-        if (caller->state != CALLER_UP)
-            continue;
-        caller->state = CALLER_ENDED;
-        caller->cseq++;
-        sip_send(caller, "BYE", "BYE", false);
-        if (i % BATCH == BATCH - 1)
-            on_sip(&callers->source, 0);
-    }
-}
-
-// ---- sockets
 
 static int udp_socket(uint16_t *port) {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -359,6 +306,106 @@ static int caller_init(struct callers *callers, unsigned index) {
     int err = voice_init(&caller->voice, callers->run, index);
     return err ? err : run_watch(callers->run, caller->rtp, EPOLLIN, &caller->source);
 }
+
+static void caller_clear(struct caller *caller) {
+    if (caller->callers && caller->rtp >= 0)
+        close(caller->rtp);
+    voice_clear(&caller->voice);
+}
+
+static void caller_speak(struct caller *caller, int64_t now_us) {
+    uint8_t data[VOICE_PACKET];
+    bool mark;
+    size_t len = voice_next(&caller->voice, data, &mark);
+    sendto(caller->rtp, data, len, 0, (struct sockaddr *)&caller->media, sizeof caller->media);
+    if (mark)
+        run_mark_sent(caller->callers->run, caller->index, true, now_us);
+}
+
+static void caller_resend(struct caller *caller, int64_t now_us) {
+    if (!caller->sent_us || now_us - caller->sent_us < (int64_t)T1_US << caller->resends)
+        return;
+    if (++caller->resends == RESENDS) {
+        caller_fail(caller, "no answer to an INVITE");
+        return;
+    }
+    sip_send(caller, "INVITE", "INVITE", true);
+}
+
+static void caller_begin(struct caller *caller, int64_t now_us) {
+    const struct options *options = &caller->callers->run->options;
+    char host[INET_ADDRSTRLEN];
+    caller->to = options->sip;
+    caller->began_us = now_us;
+    inet_ntop(AF_INET, &options->sip.sin_addr, host, sizeof host);
+    snprintf(caller->target, sizeof caller->target, "sip:%u@%s:%u%s",
+             options->dialled ? options->dialled : options->first_number + caller->index, host,
+             ntohs(options->sip.sin_port), options->uri_parameters);
+    caller_invite(caller, now_us);
+}
+
+static void begin_next(struct callers *callers, int64_t now_us) {
+    const struct options *options = &callers->run->options;
+    if (!callers->first_us)
+        callers->first_us = now_us;
+    while (callers->begun < options->calls &&
+           (double)(now_us - callers->first_us) / 1e6 * options->rate >= callers->begun)
+        caller_begin(&callers->caller[callers->begun++], now_us);
+}
+
+static void caller_bye(struct caller *caller) {
+    caller->cseq++;
+    sip_send(caller, "BYE", "BYE", false);
+    caller_rest(caller, CALLER_ENDED);
+}
+
+// A new call, from a new port.
+static void caller_again(struct caller *caller, int64_t now_us) {
+    unsigned generation = caller->generation + 1, cseq = caller->cseq;
+    struct callers *callers = caller->callers;
+    caller_clear(caller);
+    callers->run->marks[caller->index] = (struct mark_times){.live = false};
+    int err = caller_init(callers, caller->index);
+    caller->generation = generation;
+    caller->cseq = cseq; // a branch is never used again
+    if (err)
+        caller_fail(caller, "no socket");
+    else
+        caller_begin(caller, now_us);
+}
+
+static void caller_turn(struct caller *caller, int64_t now_us) {
+    if (caller->state == CALLER_UP)
+        caller_bye(caller);
+    else if (caller->state == CALLER_ENDED || caller->state == CALLER_FAILED)
+        caller_again(caller, now_us);
+}
+
+void callers_tick(struct callers *callers, int64_t now_ms, int64_t now_us) {
+    begin_next(callers, now_us);
+    for (unsigned i = (unsigned)(now_ms % VOICE_FRAME_MS); i < callers->begun; i += VOICE_FRAME_MS) {
+        struct caller *caller = &callers->caller[i];
+        if (caller->turn_us && now_us >= caller->turn_us)
+            caller_turn(caller, now_us);
+        if (caller->state == CALLER_UP)
+            caller_speak(caller, run_now_us());
+        else if (caller->state == CALLER_INVITED)
+            caller_resend(caller, now_us);
+    }
+}
+
+void callers_hang_up(struct callers *callers) {
+    for (unsigned i = 0; i < callers->begun; i++) {
+        struct caller *caller = &callers->caller[i];
+        if (caller->state != CALLER_UP)
+            continue;
+        caller_bye(caller);
+        if (i % BATCH == BATCH - 1)
+            on_sip(&callers->source, 0);
+    }
+}
+
+// ---- all of them
 
 int callers_new(struct callers **out, struct run *run) {
     const struct options *options = &run->options;
@@ -387,11 +434,8 @@ int callers_new(struct callers **out, struct run *run) {
 void callers_free(struct callers *callers) {
     if (!callers)
         return;
-    for (unsigned i = 0; callers->caller && i < callers->run->options.calls; i++) {
-        if (callers->caller[i].callers && callers->caller[i].rtp >= 0)
-            close(callers->caller[i].rtp);
-        voice_clear(&callers->caller[i].voice);
-    }
+    for (unsigned i = 0; callers->caller && i < callers->run->options.calls; i++)
+        caller_clear(&callers->caller[i]);
     if (callers->sip >= 0)
         close(callers->sip);
     free(callers->caller);

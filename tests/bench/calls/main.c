@@ -17,12 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 512, SETTLE_S = 5, PROGRESS_MS = 2000 };
+enum { EVENTS = 512, SETTLE_S = 5, PROGRESS_MS = 2000, PAUSE_MAX_S = 5 };
 
 struct clockwork {
     struct source source;
@@ -38,6 +39,23 @@ int64_t run_now_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+// `from_s` .. `to_s`, in us.
+static int64_t random_us(unsigned from_s, unsigned to_s) {
+    uint32_t random;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = 0;
+    return (int64_t)from_s * 1000000 + random % ((int64_t)(to_s - from_s) * 1000000 + 1);
+}
+
+int64_t run_life_us(const struct run *run) {
+    const struct options *options = &run->options;
+    return options->life_max_s ? random_us(options->life_min_s, options->life_max_s) : 0;
+}
+
+int64_t run_pause_us(void) {
+    return random_us(1, PAUSE_MAX_S);
 }
 
 int run_watch(struct run *run, int fd, uint32_t events, struct source *source) {

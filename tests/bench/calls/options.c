@@ -17,6 +17,8 @@ static const char help[] =
     "(local)\n"
     "  --calls N            at once (100)          --rate R        begun in a second (50)\n"
     "  --seconds S          measured (20)          --warm S        before that, once all are up (3)\n"
+    "  --life MIN-MAX       seconds that a call lives, at random; then its caller hangs up and soon calls "
+    "again\n"
     "  --number N           of the first caller, the next one of the second (100000)   --dial N   what all "
     "of them dial\n"
     "  --uri PARAMS         behind the number, as ';X-Business-Id=1;X-Phone-Id=demo'\n"
@@ -26,6 +28,7 @@ static const char help[] =
     "  --agent-port PORT    where the agents listen (18080): ws://HOST:PORT/agent?call=K, K from 0, and the "
     "platform's\n"
     "                       http://HOST:PORT/api/v1/ which hands that address out by the caller's number\n"
+    "  --other NUMBER:PORT  callers from NUMBER on are of another generator, whose agents listen on PORT\n"
     "  --cert FILE --key FILE   the agents speak wss\n"
     "  --pid PID            the server's process, metered\n"
     "  --label TEXT  --json  --quiet\n";
@@ -46,6 +49,8 @@ enum {
     OPT_RATE,
     OPT_SECONDS,
     OPT_WARM,
+    OPT_LIFE,
+    OPT_OTHER,
     OPT_NUMBER,
     OPT_DIAL,
     OPT_URI,
@@ -72,6 +77,8 @@ static const struct option known[] = {
     {"rate", required_argument, NULL, OPT_RATE},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"warm", required_argument, NULL, OPT_WARM},
+    {"life", required_argument, NULL, OPT_LIFE},
+    {"other", required_argument, NULL, OPT_OTHER},
     {"number", required_argument, NULL, OPT_NUMBER},
     {"dial", required_argument, NULL, OPT_DIAL},
     {"uri", required_argument, NULL, OPT_URI},
@@ -129,6 +136,18 @@ static bool read_address(const char *text, struct sockaddr_in *out) {
     return inet_pton(AF_INET, host, &out->sin_addr) == 1;
 }
 
+// Two numbers with `between` between them.
+static bool read_pair(const char *text, char between, unsigned max_first, unsigned max_second,
+                      unsigned *first, unsigned *second) {
+    char begin[16];
+    const char *middle = strchr(text, between);
+    if (!middle || (size_t)(middle - text) >= sizeof begin)
+        return false;
+    memcpy(begin, text, (size_t)(middle - text));
+    begin[middle - text] = '\0';
+    return read_number(begin, 1, max_first, first) && read_number(middle + 1, 1, max_second, second);
+}
+
 static bool take_text(struct options *o, int option, const char *text) {
     switch (option) {
     case OPT_URI:
@@ -178,6 +197,13 @@ static bool take(struct options *o, int option, const char *text) {
         return read_number(text, 1, 86400, &o->seconds);
     case OPT_WARM:
         return read_number(text, 0, 3600, &o->warm_s);
+    case OPT_LIFE:
+        return read_pair(text, '-', 86400, 86400, &o->life_min_s, &o->life_max_s) &&
+               o->life_min_s <= o->life_max_s;
+    case OPT_OTHER:
+        good = read_pair(text, ':', 999999999, 65535, &o->other_number, &value);
+        o->other_port = (uint16_t)value;
+        return good;
     case OPT_NUMBER:
         return read_number(text, 1, 999999999, &o->first_number);
     case OPT_DIAL:

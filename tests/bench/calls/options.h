@@ -19,6 +19,9 @@ struct options {
     unsigned dialled; // by every caller; 0 = each its own number
     double rate;      // calls begun in a second
     unsigned warm_s, seconds;
+    unsigned life_min_s, life_max_s; // how long a call lives, at random; 0 = to the end
+    unsigned other_number;           // callers from here on are another generator's; 0 = all are ours
+    uint16_t other_port;             // where its agents listen
     enum codec_id caller_codec;
     enum codec_id agent_codec; // CODEC_L16 for PCM
     uint32_t agent_rate_hz;

@@ -42,6 +42,8 @@ struct run {
 };
 
 int64_t run_now_us(void);
+int64_t run_life_us(const struct run *run); // how long the next call lives, at random; 0 = to the end
+int64_t run_pause_us(void);                 // between a call and the next one of its caller, at random
 int run_watch(struct run *run, int fd, uint32_t events,
               struct source *source); // EPOLL_CTL_ADD, or MOD when known
 void run_mark_sent(struct run *run, unsigned call, bool up, int64_t now_us);

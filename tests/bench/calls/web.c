@@ -16,11 +16,18 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+void web_rest(struct web *web, enum web_state state) {
+    struct run *run = web->webs->run;
+    web->state = state;
+    run->marks[web->index].live = false;
+    web->turn_us = run->options.life_max_s ? run_now_us() + run_pause_us() : 0;
+}
+
 void web_fail(struct web *web, const char *why) {
     struct run *run = web->webs->run;
     if (web->state == WEB_FAILED)
         return;
-    web->state = WEB_FAILED;
+    web_rest(web, WEB_FAILED);
     stream_close(&web->stream);
     if (!run->counters.failed++)
         fprintf(stderr, "calls: the first call that failed: %s\n", why ? why : "an error without a message");
@@ -43,9 +50,11 @@ static void on_dtls_connected(const struct dtls_srtp_keys *keys, void *arg) {
         web_fail(web, "no SRTP");
         return;
     }
+    int64_t now_us = run_now_us(), life_us = run_life_us(run);
     web->state = WEB_UP;
+    web->turn_us = life_us ? now_us + life_us : 0;
     run->counters.answered++;
-    histogram_add(&run->setup, run_now_us() - web->began_us);
+    histogram_add(&run->setup, now_us - web->began_us);
 }
 
 static void on_dtls_data(const uint8_t *data, size_t len, void *arg) {
@@ -147,37 +156,6 @@ static void web_speak(struct web *web, int64_t now_us) {
 
 // ---- the whole
 
-static void begin_next(struct webs *webs, int64_t now_us) {
-    const struct options *options = &webs->run->options;
-    if (!webs->first_us)
-        webs->first_us = now_us;
-    while (webs->begun < options->calls &&
-           (double)(now_us - webs->first_us) / 1e6 * options->rate >= webs->begun) {
-        struct web *web = &webs->web[webs->begun++];
-        web->began_us = now_us;
-        if (web_ask(web) != 0)
-            web_fail(web, "no connection to the gateway");
-    }
-}
-
-void webs_tick(struct webs *webs, int64_t now_ms, int64_t now_us) {
-    begin_next(webs, now_us);
-    uv_run(&webs->loop, UV_RUN_NOWAIT);
-    for (unsigned i = (unsigned)(now_ms % VOICE_FRAME_MS); i < webs->begun; i += VOICE_FRAME_MS) {
-        if (webs->web[i].state == WEB_UP)
-            web_speak(&webs->web[i], run_now_us());
-    }
-}
-
-void webs_hang_up(struct webs *webs) {
-    for (unsigned i = 0; i < webs->begun; i++) {
-        if (webs->web[i].state != WEB_UP)
-            continue;
-        webs->web[i].state = WEB_ENDED;
-        web_leave(&webs->web[i]);
-    }
-}
-
 static int web_init(struct webs *webs, unsigned index) {
     struct web *web = &webs->web[index];
     *web = (struct web){.udp.on_event = on_udp, .webs = webs, .index = index, .udp_fd = -1, .stream.fd = -1};
@@ -194,6 +172,75 @@ static int web_init(struct webs *webs, unsigned index) {
         return -errno;
     web->udp_port = ntohs(address.sin_port);
     return run_watch(webs->run, web->udp_fd, EPOLLIN, &web->udp);
+}
+
+static void web_clear(struct web *web) {
+    dtls_close(web->dtls);
+    stream_close(&web->stream);
+    srtp_ctx_free(web->send);
+    srtp_ctx_free(web->receive);
+    voice_clear(&web->voice);
+    if (web->udp_fd >= 0)
+        close(web->udp_fd);
+    free(web->text);
+}
+
+static void web_begin(struct web *web, int64_t now_us) {
+    web->began_us = now_us;
+    if (web_ask(web) != 0)
+        web_fail(web, "no connection to the gateway");
+}
+
+static void web_end(struct web *web) {
+    web_leave(web);
+    web_rest(web, WEB_ENDED);
+}
+
+// A new call, from a new port.
+static void web_again(struct web *web, int64_t now_us) {
+    struct webs *webs = web->webs;
+    unsigned index = web->index;
+    web_clear(web);
+    webs->run->marks[index] = (struct mark_times){.live = false};
+    if (web_init(webs, index) != 0)
+        web_fail(web, "no socket");
+    else
+        web_begin(web, now_us);
+}
+
+static void web_turn(struct web *web, int64_t now_us) {
+    if (web->state == WEB_UP)
+        web_end(web);
+    else if (web->state == WEB_ENDED || web->state == WEB_FAILED)
+        web_again(web, now_us);
+}
+
+static void begin_next(struct webs *webs, int64_t now_us) {
+    const struct options *options = &webs->run->options;
+    if (!webs->first_us)
+        webs->first_us = now_us;
+    while (webs->begun < options->calls &&
+           (double)(now_us - webs->first_us) / 1e6 * options->rate >= webs->begun)
+        web_begin(&webs->web[webs->begun++], now_us);
+}
+
+void webs_tick(struct webs *webs, int64_t now_ms, int64_t now_us) {
+    begin_next(webs, now_us);
+    uv_run(&webs->loop, UV_RUN_NOWAIT);
+    for (unsigned i = (unsigned)(now_ms % VOICE_FRAME_MS); i < webs->begun; i += VOICE_FRAME_MS) {
+        struct web *web = &webs->web[i];
+        if (web->turn_us && now_us >= web->turn_us)
+            web_turn(web, now_us);
+        if (web->state == WEB_UP)
+            web_speak(web, run_now_us());
+    }
+}
+
+void webs_hang_up(struct webs *webs) {
+    for (unsigned i = 0; i < webs->begun; i++) {
+        if (webs->web[i].state == WEB_UP)
+            web_end(&webs->web[i]);
+    }
 }
 
 int webs_new(struct webs **out, struct run *run) {
@@ -218,16 +265,8 @@ void webs_free(struct webs *webs) {
         return;
     for (unsigned i = 0; webs->web && i < webs->run->options.calls; i++) {
         struct web *web = &webs->web[i];
-        if (!web->webs)
-            continue;
-        dtls_close(web->dtls);
-        stream_close(&web->stream);
-        srtp_ctx_free(web->send);
-        srtp_ctx_free(web->receive);
-        voice_clear(&web->voice);
-        if (web->udp_fd >= 0)
-            close(web->udp_fd);
-        free(web->text);
+        if (web->webs)
+            web_clear(web);
     }
     uv_run(&webs->loop, UV_RUN_DEFAULT);
     uv_loop_close(&webs->loop);

@@ -32,6 +32,7 @@ struct web {
     struct srtp_ctx *send, *receive;
     struct voice voice;
     int64_t began_us;
+    int64_t turn_us; // when it leaves, or calls again; 0 = never
 };
 
 struct webs {
@@ -43,6 +44,7 @@ struct webs {
     int64_t first_us;
 };
 
+void web_rest(struct web *web, enum web_state state); // it has no call any more
 void web_fail(struct web *web, const char *why);
 void web_answer(struct web *web, const char *sdp); // the gateway's
 

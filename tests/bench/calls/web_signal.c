@@ -167,8 +167,7 @@ static void web_upgraded(struct web *web) {
 
 static void web_closed(struct web *web) {
     if (web->state == WEB_UP) {
-        web->state = WEB_ENDED;
-        web->webs->run->marks[web->index].live = false;
+        web_rest(web, WEB_ENDED);
         web->webs->run->counters.byes_received++;
     } else if (web->state != WEB_ENDED) {
         web_fail(web, "the gateway closed the connection");
