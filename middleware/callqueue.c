@@ -269,6 +269,7 @@ void callqueue_renew(struct callqueue *queue, const struct callqueue_lease *leas
 }
 
 struct sweeping {
+    struct callqueue *queue;
     void (*done)(int64_t expired, void *arg);
     void *arg;
 };
@@ -281,6 +282,8 @@ static void on_swept(int err, const struct redis_reply *reply, void *arg) {
                  "%" PRId64 " calls were given up: nobody took them, or their node is gone", expired);
     if (sweeping->done)
         sweeping->done(expired, sweeping->arg);
+    if (expired >= CALLQUEUE_SWEEP_MOST)
+        callqueue_sweep(sweeping->queue, NULL, NULL);
     free(sweeping);
 }
 
@@ -288,9 +291,10 @@ void callqueue_sweep(struct callqueue *queue, void (*done)(int64_t expired, void
     struct sweeping *sweeping = malloc(sizeof *sweeping);
     if (!sweeping)
         return;
-    *sweeping = (struct sweeping){done, arg};
+    *sweeping = (struct sweeping){queue, done, arg};
     struct args args;
     begin(queue, &args);
+    add_number(&args, CALLQUEUE_SWEEP_MOST);
     if (run(queue, &callqueue_lua_sweep, &args, on_swept, sweeping) != 0)
         free(sweeping); // Redis is away; the next sweep does it
 }

@@ -33,6 +33,7 @@ enum {
     CALLQUEUE_LEASE_MS = 30000, // a claim, a renewal or the end must come within it
     CALLQUEUE_RENEW_MS = 10000,
     CALLQUEUE_SWEEP_MS = 5000,
+    CALLQUEUE_SWEEP_MOST = 100, // entries in one step; as many steps as it takes
     CALLQUEUE_PAGE_MAX = 100,
     CALLQUEUE_TEXT = 128,
 };

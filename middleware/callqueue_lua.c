@@ -3,7 +3,7 @@
 
 // What the scripts share: the clock, and how an entry is changed.
 #define PRELUDE                                                                                              \
-    "local now, day = tonumber(ARGV[1]), 86400000\n"                                                         \
+    "local now, day = tonumber(ARGV[1]), '86400000'\n"                                                       \
     "if now == 0 then\n"                                                                                     \
     "  local time = redis.call('TIME')\n"                                                                    \
     "  now = time[1] * 1000 + math.floor(time[2] / 1000)\n"                                                  \
@@ -25,8 +25,9 @@
     "  note(id, text)\n"                                                                                     \
     "end\n"                                                                                                  \
     "local function lease(id, business, ms)\n"                                                               \
-    "  redis.call('ZADD', 'callqueue:live', now + ms, id)\n"                                                 \
-    "  redis.call('ZADD', 'callqueue:leases:' .. business, now + ms, id)\n"                                  \
+    "  local ends = string.format('%.0f', now + ms)\n"                                                       \
+    "  redis.call('ZADD', 'callqueue:live', ends, id)\n"                                                     \
+    "  redis.call('ZADD', 'callqueue:leases:' .. business, ends, id)\n"                                      \
     "  redis.call('PEXPIRE', 'callqueue:leases:' .. business, day)\n"                                        \
     "end\n"                                                                                                  \
     "local function release(id)\n"                                                                           \
@@ -45,26 +46,31 @@ if other and tonumber(get(other, 'status') or 5) < 5 then return 1 end\n\
 local most = 100000\n\
 if redis.call('ZCARD', 'callqueue:index') >= most then\n\
   local oldest = redis.call('ZPOPMIN', 'callqueue:index')[1]\n\
-  redis.call('ZREM', 'callqueue:status:' .. (get(oldest, 'status') or 0), oldest)\n\
+  local was = redis.call('HMGET', entry(oldest), 'status', 'business', 'number', 'callid')\n\
+  redis.call('ZREM', 'callqueue:status:' .. (was[1] or 0), oldest)\n\
   redis.call('DEL', entry(oldest), 'callqueue:log:' .. oldest)\n\
+  local by = was[4] and 'callqueue:call:' .. was[2] .. ':' .. was[3] .. ':' .. was[4]\n\
+  if by and redis.call('GET', by) == oldest then redis.call('DEL', by) end\n\
 end\n\
-redis.call('HSET', entry(id), 'business', business, 'number', ARGV[4], 'callid', ARGV[5], 'created', now)\n\
-for i = 11, #ARGV, 2 do redis.call('HSET', entry(id), ARGV[i], ARGV[i + 1]) end\n\
-redis.call('ZADD', 'callqueue:index', now, id)\n\
 local leases = 'callqueue:leases:' .. business\n\
+local status, text, verdict = ARGV[8], ARGV[10], 0\n\
+if ARGV[9] ~= '' then status, text, verdict = '5', ARGV[9], 3 end\n\
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)\n\
-local refusal, verdict = ARGV[9], 3\n\
 if limit > 0 and redis.call('ZCARD', leases) >= limit then\n\
-  refusal, verdict = 'The plan has no call left: ' .. limit .. ' are up', 2\n\
+  status, text, verdict = '5', 'The plan has no call left: ' .. limit .. ' are up', 2\n\
 end\n\
-if refusal ~= '' then\n\
-  redis.call('HSET', entry(id), 'reason', refusal, 'ended', now)\n\
-  move(id, 5, refusal)\n\
-  return verdict\n\
-end\n\
+local at = string.format('%.0f', now)\n\
+redis.call('HSET', entry(id), 'business', business, 'number', ARGV[4], 'callid', ARGV[5], 'status', status,\n\
+  'created', at, 'updated', at, unpack(ARGV, 11))\n\
+if verdict > 0 then redis.call('HSET', entry(id), 'reason', text, 'ended', at) end\n\
+redis.call('PEXPIRE', entry(id), day)\n\
+redis.call('ZADD', 'callqueue:index', at, id)\n\
+redis.call('ZADD', 'callqueue:status:' .. status, at, id)\n\
+redis.call('RPUSH', 'callqueue:log:' .. id, at .. ' ' .. text)\n\
+redis.call('PEXPIRE', 'callqueue:log:' .. id, day)\n\
+if verdict > 0 then return verdict end\n\
 redis.call('SET', seen, id, 'PX', day)\n\
 lease(id, business, tonumber(ARGV[7]))\n\
-move(id, ARGV[8], ARGV[10])\n\
 return 0\n"};
 
 // Answers {enum callqueue_claim, business, number, campaign, region}.
@@ -117,8 +123,9 @@ for i = 3, #ARGV, 2 do\n\
 end\n\
 return 0\n"};
 
+// How many at most. Answers how many there were.
 struct redis_script callqueue_lua_sweep = {.text = PRELUDE "\
-local ids = redis.call('ZRANGEBYSCORE', 'callqueue:live', '-inf', now, 'LIMIT', 0, 100)\n\
+local ids = redis.call('ZRANGEBYSCORE', 'callqueue:live', '-inf', now, 'LIMIT', 0, ARGV[2])\n\
 for _, id in ipairs(ids) do\n\
   local status = tonumber(get(id, 'status') or 7)\n\
   local text = 'no media node took the call in time'\n\

@@ -22,7 +22,8 @@ enum {
     WINDOW_MAX = 4096,
     T1_US = 500000,
     RECEIVE_BYTES = 4 * 1024 * 1024,
-    SWEEP_US = 100000
+    SWEEP_US = 100000,
+    WARM_US = 6000000 // longer than servers keep what is over: T4
 };
 
 struct open_call {
@@ -253,7 +254,7 @@ int main(int argc, char **argv) {
     }
     for (unsigned i = 0; i < run.window; i++)
         begin(&run.calls[i], run.window + i);
-    turn_until(now_us() + 1000000, true); // warm
+    turn_until(now_us() + WARM_US, true);
     run.done = run.others = run.resent = 0;
     run.took = (struct histogram){0};
     if (run.pid && meter_read(&before, run.pid) != 0) {

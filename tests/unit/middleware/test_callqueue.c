@@ -349,6 +349,48 @@ static void a_node_that_dies_is_noticed(void **state) {
     assert_int_equal(leases(), 0);
 }
 
+static void one_sweep_ends_all_that_nobody_took(void **state) {
+    (void)state;
+    enum { COUNT = 2 * CALLQUEUE_SWEEP_MOST + 1 };
+    struct callqueue_ask ask = plain;
+    char id[16];
+    ask.id = ask.call_id = id;
+    ask.max_calls = 0;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(id, sizeof id, "q%d", i);
+        open_ask(&ask);
+    }
+    t.now_ms += CALLQUEUE_LEASE_MS;
+    assert_int_equal(sweep(), CALLQUEUE_SWEEP_MOST);
+    // Commands are carried out in their order, and each step is sent when the one before is answered.
+    for (int i = 0; i < 3; i++)
+        redis_ask(t.redis, &t.loop, "PING");
+    assert_int_equal(redis_ask(t.redis, &t.loop, "ZCARD callqueue:status:7").integer, COUNT);
+    assert_int_equal(leases(), 0);
+}
+
+static void the_oldest_make_room_and_nothing_of_them_stays(void **state) {
+    (void)state;
+    open_call("q1", "c1");
+    callqueue_over(t.queue, "q1", CALLQUEUE_CANCELED, "gone");
+    open_call("q2", "c1");
+    callqueue_over(t.queue, "q2", CALLQUEUE_CANCELED, "gone");
+    const struct redis_arg fill[] = {
+        redis_str("EVAL"),
+        redis_str("for i = 3, 100000 do redis.call('ZADD', 'callqueue:index', ARGV[1] + i, 'f' .. i) end"),
+        redis_str("0"), redis_str("1000000000")};
+    assert_int_equal(redis_command(t.redis, fill, 4, NULL, NULL), 0);
+    t.now_ms += 200000;
+    open_call("q3", "c3");
+    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:entry:q1 callqueue:log:q1").integer, 0);
+    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:call:123:abc:c1").integer,
+                     1); // it is q2's
+    open_call("q4", "c4");
+    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:call:123:abc:c1").integer, 0);
+    assert_int_equal(redis_ask(t.redis, &t.loop, "ZCARD callqueue:status:6").integer, 0);
+    assert_int_equal(redis_ask(t.redis, &t.loop, "ZCARD callqueue:index").integer, 100000);
+}
+
 static void what_has_no_server_is_refused_and_told(void **state) {
     (void)state;
     struct callqueue_ask ask = plain;
@@ -460,6 +502,8 @@ int main(void) {
         RULE(many_leases_are_renewed),
         RULE(a_call_no_node_sees_expires),
         RULE(a_node_that_dies_is_noticed),
+        RULE(one_sweep_ends_all_that_nobody_took),
+        RULE(the_oldest_make_room_and_nothing_of_them_stays),
         RULE(what_has_no_server_is_refused_and_told),
         RULE(a_direct_call_is_claimed_from_the_start),
         RULE(the_list_is_paged_and_filtered_newest_first),
