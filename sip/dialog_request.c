@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Requests within a dialog: RFC 3261 sections 12.2.2, 14.2 and 15, RFC 3311 (UPDATE), INFO.
+#include "sip/connections.h"
 #include "sip/dialog_impl.h"
 #include "sip/dialog_info.h"
 
@@ -132,12 +133,21 @@ static void on_over(nta_incoming_t *irq) {
     uas_answer(irq, SIP_481_NO_TRANSACTION);
 }
 
+// By a connection of its own, perhaps.
+static void heard(nta_incoming_t *irq) {
+    msg_t *msg = nta_incoming_getrequest(irq);
+    if (msg)
+        connections_heard(msg);
+    msg_destroy(msg);
+}
+
 int dialog_on_request(void *arg, nta_leg_t *leg, nta_incoming_t *irq, const sip_t *sip) {
     struct dialog *dialog = arg;
     (void)leg;
     sip_method_t method = sip->sip_request->rq_method;
     if (method == sip_method_ack)
         return 200; // one that belongs to nothing any more; an ACK is never answered
+    heard(irq);
     if (method == sip_method_bye)
         on_peer_bye(dialog, irq, sip);
     else if (dialog->state == DIALOG_OVER || method == sip_method_cancel)

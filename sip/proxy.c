@@ -4,8 +4,10 @@
 #include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
 #include "gateway/core/ticker.h"
+#include "sip/connections.h"
 #include "sip/listen.h"
 #include "sip/proxy_impl.h"
+#include "sip/start_line.h"
 
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/nta_stateless.h>
@@ -204,6 +206,7 @@ static void on_options(struct arrival *arrival) {
 static int on_message(struct proxy *proxy, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
     struct arrival arrival = {.proxy = proxy, .msg = msg, .sip = sip, .now_us = ticker_now_us()};
     (void)agent;
+    connections_heard(msg);
     sip_method_t method = sip->sip_request ? sip->sip_request->rq_method : sip_method_ack;
     if (method == sip_method_ack) {
         msg_destroy(msg);
@@ -266,7 +269,8 @@ static int make_parts(struct proxy *proxy, const struct proxy_config *config) {
     // NONE: addresses are added one by one, so that each can say what is wrong with it.
     proxy->agent = nta_agent_create(
         proxy->root, (const url_string_t *)-1, on_message, proxy, NTATAG_UA(1), NTATAG_MERGE_482(1),
-        NTATAG_MAXSIZE(MAX_MESSAGE_BYTES), NTATAG_SIP_T1(or_default(config->limits.t1_ms, NTA_SIP_T1)),
+        NTATAG_MCLASS(start_line_class()), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES),
+        NTATAG_SIP_T1(or_default(config->limits.t1_ms, NTA_SIP_T1)),
         NTATAG_SIP_T1X64(64 * or_default(config->limits.t1_ms, NTA_SIP_T1)), TAG_END());
     if (!proxy->timer || !proxy->agent)
         return -ENOMEM;

@@ -2,6 +2,7 @@
 #include "sip/stack.h"
 
 #include "gateway/core/log.h"
+#include "sip/connections.h"
 #include "sip/listen.h"
 #include "sip/proxy.h"
 #include "sip/uas.h"
@@ -46,6 +47,7 @@ static void free_conf(void *conf) {
 static void take_conf(struct sip_stack *stack, struct mail *mail) {
     const struct conf *old = stack->conf;
     stack->conf = mail->data;
+    connections_set_conf(stack->conf);
     mail->data = NULL;
     if (stack->proxy)
         proxy_set_conf(stack->proxy, stack->conf);
@@ -151,12 +153,16 @@ static int set_up(struct sip_stack *stack) {
     int err = watch_mailbox(stack);
     if (err)
         return err_set(&stack->start_text, err, "the SIP thread cannot be woken (%s)", err_name(err));
+    err = connections_start(stack->root, stack->conf, CONNECTIONS_SILENCE_MS);
+    if (err)
+        return err_set(&stack->start_text, err, "out of memory");
     return start_parts(stack);
 }
 
 static void tear_down(struct sip_stack *stack) {
     proxy_free(stack->proxy);
     uas_free(stack->uas);
+    connections_stop();
     mailbox_close(stack->mailbox);
     if (stack->mailbox_index > 0)
         su_root_deregister(stack->root, stack->mailbox_index);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stands on nta, not nua: docs/decisions/0005-listener-on-nta.md.
+#include "sip/connections.h"
 #include "sip/dialog.h"
 #include "sip/dialog_info.h"
 #include "sip/listen.h"
+#include "sip/start_line.h"
 
 #include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
@@ -185,6 +187,7 @@ static bool is_within_limits(struct uas *uas, msg_t *msg, bool invite) {
 // What belongs to no dialog and no transaction yet.
 static int on_message(void *arg, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
     struct uas *uas = arg;
+    connections_heard(msg);
     bool is_request = sip->sip_request && sip->sip_request->rq_method != sip_method_ack;
     if (!is_request) { // an ACK or an answer for nobody
         msg_destroy(msg);
@@ -199,10 +202,11 @@ static int on_message(void *arg, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
 }
 
 static int make_agent(struct uas *uas, struct err_text *err) {
-    uas->agent = nta_agent_create(
-        uas->root, (url_string_t *)(intptr_t)-1, on_message, uas, NTATAG_UA(1), NTATAG_MERGE_482(1),
-        NTATAG_CANCEL_487(0), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES), NTATAG_PROGRESS(uas->timing.ring_ms),
-        NTATAG_SIP_T1(uas->timing.t1_ms), NTATAG_SIP_T1X64(64 * uas->timing.t1_ms), TAG_END());
+    uas->agent = nta_agent_create(uas->root, (url_string_t *)(intptr_t)-1, on_message, uas, NTATAG_UA(1),
+                                  NTATAG_MERGE_482(1), NTATAG_CANCEL_487(0),
+                                  NTATAG_MCLASS(start_line_class()), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES),
+                                  NTATAG_PROGRESS(uas->timing.ring_ms), NTATAG_SIP_T1(uas->timing.t1_ms),
+                                  NTATAG_SIP_T1X64(64 * uas->timing.t1_ms), TAG_END());
     return uas->agent ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 

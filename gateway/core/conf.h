@@ -146,9 +146,10 @@ struct conf {
         struct conf_strings codecs; // PCMU, PCMA, G722, OPUS; best first
         bool accept_direct;
         enum conf_inband inband_dtmf;
-        int64_t dead_call_seconds;             // no RTP and no RTCP for so long ends a call, 0 = never
-        int64_t session_expires_seconds;       // RFC 4028
-        int64_t invites_per_second;            // of one source address, 0 = no limit
+        int64_t dead_call_seconds;       // no RTP and no RTCP for so long ends a call, 0 = never
+        int64_t session_expires_seconds; // RFC 4028
+        int64_t invites_per_second;      // of one source address, 0 = no limit
+        int64_t max_connections_per_source, max_connections; // TCP and TLS, 0 = no limit
         struct conf_strings trusted_sources;   // whose P-Asserted-Identity is believed: addresses and CIDR
         struct conf_strings forwarded_headers; // "X-..." headers handed to the platform and the agent
     } sip;

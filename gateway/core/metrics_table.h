@@ -137,6 +137,12 @@ METRIC(METRIC_SIP_LIMITED, counter, "iqra_sip_proxy_limited_total", "answer=\"50
        "Requests at the proxy beyond the rate of one source, and those of scanners")
 METRIC(METRIC_SIP_SILENT, counter, "iqra_sip_proxy_limited_total", "answer=\"none\"",
        "Requests at the proxy beyond the rate of one source, and those of scanners")
+METRIC(METRIC_SIP_CONNECTIONS_SOURCE, counter, "iqra_sip_connections_ended_total", "reason=\"source\"",
+       "TCP and TLS connections refused for a limit, or ended for their silence")
+METRIC(METRIC_SIP_CONNECTIONS_TOTAL, counter, "iqra_sip_connections_ended_total", "reason=\"total\"",
+       "TCP and TLS connections refused for a limit, or ended for their silence")
+METRIC(METRIC_SIP_CONNECTIONS_SILENT, counter, "iqra_sip_connections_ended_total", "reason=\"silent\"",
+       "TCP and TLS connections refused for a limit, or ended for their silence")
 METRIC(METRIC_SIP_DIALOGS, gauge, "iqra_sip_dialogs", "",
        "Calls at the listener now, with those whose last BYE waits for its answer")
 METRIC(METRIC_SIP_LISTENER_LIMITED, counter, "iqra_sip_listener_limited_total", "answer=\"503\"",

@@ -202,11 +202,58 @@ static void oversized_messages(void **state) {
     fixture_stop(&f);
 }
 
+// What has a Via to answer to gets an answer.
+static void unreadable_start_lines(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *said; // "" for silence
+    } cases[] = {
+        {"INVITE sip:+96812345678@proxy; lr SIP/2.0", "400"},
+        {"INVITE sip:2001:db8::1 SIP/2.0", "400"},
+        {"INVITE  SIP/2.0", "400"},
+        {"INVITE", "400"},
+        {"INVITE sip:+96812345678@proxy SIP/2.0 SIP/2.0", "400"},
+        {"INVITE sip:+96812345678@proxy HTTP/1.1", "505"},
+        {"INVITE sip:+96812345678@proxy SIP/7.0", "505"},
+        {"{}() sip:+96812345678@proxy SIP/2.0", "400"},
+        {"\x7f\x02\xff", "400"},
+        {"ACK sip:+96812345678@proxy; lr SIP/2.0", ""},
+        {"SIP/2.0", ""}, // a response
+        {"SIP/2.0 x y", ""},
+    };
+    struct fixture f;
+    fixture_start(&f, "", "", (struct proxy_limits){0});
+    f.udp = fixture_udp(&f, "127.0.0.1", &f.udp_port);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1024];
+        snprintf(text, sizeof text,
+                 "%s\r\nVia: SIP/2.0/UDP 127.0.0.1:%u;branch=z9hG4bKu%zu\r\nFrom: <sip:a@b>;tag=f\r\n"
+                 "To: <sip:b@c>\r\nCall-ID: unread-%zu\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n",
+                 cases[i].line, f.udp_port, i, i);
+        fixture_send(&f, text);
+        if (!*cases[i].said) {
+            fixture_expect_silence(&f);
+            continue;
+        }
+        fixture_final(&f);
+        char id[32];
+        snprintf(id, sizeof id, "\r\nCall-ID: unread-%zu\r\n", i);
+        if (strncmp(f.message + strlen("SIP/2.0 "), cases[i].said, 3) != 0 || !strstr(f.message, id))
+            fail_msg("to \"%s\" came %s", cases[i].line, f.message);
+    }
+    fixture_send(&f, "INVITE\r\nCall-ID: no Via\r\n\r\n");
+    fixture_send(&f, "hello\r\n\r\n");
+    fixture_expect_silence(&f);
+    assert_int_equal(f.ask_count, 0);
+    fixture_stop(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(torture_messages),
         cmocka_unit_test(truncated_messages),
         cmocka_unit_test(oversized_messages),
+        cmocka_unit_test(unreadable_start_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
