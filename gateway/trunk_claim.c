@@ -96,6 +96,8 @@ static void call_open_direct(struct trunk_call *call, const struct route_found *
                                       .campaign_id = call->campaign_id,
                                       .region_id = call->region_id,
                                       .call_id = request->call_id,
+                                      .from_tag = request->from_tag,
+                                      .cseq = request->cseq,
                                       .caller = request->caller,
                                       .called = request->called,
                                       .source = request->source,

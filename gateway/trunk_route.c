@@ -122,6 +122,8 @@ static void route_open(struct trunk_route *route, const struct sip_route_ask *as
                                             .campaign_id = number->campaign_id,
                                             .region_id = number->region_id,
                                             .call_id = ask->request.call_id,
+                                            .from_tag = ask->request.from_tag,
+                                            .cseq = ask->request.cseq,
                                             .caller = ask->request.caller,
                                             .called = ask->request.called,
                                             .source = ask->request.source,

@@ -140,6 +140,7 @@ static char *servers_json(const struct callqueue *queue, const struct callqueue_
 static void add_entry(struct args *args, const struct callqueue *queue, const struct callqueue_ask *ask,
                       const char *servers) {
     enum callqueue_status status = ask->direct ? CALLQUEUE_PROCESSING_BACKEND : CALLQUEUE_PROCESSED_PROXY;
+    int64_t others = ask->server_count && !ask->direct ? (int64_t)ask->server_count - 1 : 0;
     const char *const fields[][2] = {
         {"campaign", ask->campaign_id}, {"region", ask->region_id},
         {"caller", ask->caller},        {"called", ask->called},
@@ -150,8 +151,10 @@ static void add_entry(struct args *args, const struct callqueue *queue, const st
     add(args, ask->business_id);
     add(args, ask->number_id);
     add(args, ask->call_id);
+    add(args, ask->from_tag);
+    add_number(args, ask->cseq);
     add_number(args, ask->max_calls);
-    add_number(args, CALLQUEUE_LEASE_MS);
+    add_number(args, CALLQUEUE_LEASE_MS + others * CALLQUEUE_NEXT_MS);
     add_number(args, status);
     add(args, ask->refusal ? ask->refusal : "");
     add(args, ask->direct ? "came without a proxy" : "redirected by the proxy");

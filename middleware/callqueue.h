@@ -31,6 +31,8 @@ int callqueue_status_parse(const char *name, enum callqueue_status *out); // a n
 enum {
     CALLQUEUE_ID_MAX = 64,
     CALLQUEUE_LEASE_MS = 30000, // a claim, a renewal or the end must come within it
+    CALLQUEUE_NEXT_MS =
+        32000, // more for the claim, for each server but the last: timer B of who calls a dead one
     CALLQUEUE_RENEW_MS = 10000,
     CALLQUEUE_SWEEP_MS = 5000,
     CALLQUEUE_SWEEP_MOST = 100, // entries in one step; as many steps as it takes
@@ -61,7 +63,9 @@ struct callqueue_server {
 struct callqueue_ask {
     const char *id; // from auth_random_id: nobody can guess it
     const char *business_id, *number_id, *campaign_id, *region_id;
-    const char *call_id, *caller, *called, *source;
+    const char *call_id, *from_tag; // with cseq what makes two requests the same (RFC 3261 section 8.2.2.2)
+    uint32_t cseq;
+    const char *caller, *called, *source;
     int64_t max_calls;                      // of the business; 0 = no limit
     bool has_login;                         // the number has one: a claim must say that it was given
     const struct callqueue_server *servers; // chosen for it, best first
@@ -72,7 +76,7 @@ struct callqueue_ask {
 
 enum callqueue_verdict {
     CALLQUEUE_OK,
-    CALLQUEUE_DUPLICATE, // a call with this Call-ID is or was up for this number; nothing is stored
+    CALLQUEUE_DUPLICATE, // the same request came by another way; nothing is stored
     CALLQUEUE_FULL,      // max_calls are there; the entry is Failed
     CALLQUEUE_REFUSED,   // `refusal`; the entry is Failed
 };

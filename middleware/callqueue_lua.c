@@ -36,32 +36,39 @@
     "  if business then redis.call('ZREM', 'callqueue:leases:' .. business, id) end\n"                       \
     "end\n"
 
-// id, business, number, Call-ID, limit, lease ms, status, refusal ("" = none), its text, then fields and values.
-// Answers enum callqueue_verdict. What was refused may be tried again under the same Call-ID.
+// id, business, number, Call-ID, From-tag, CSeq, limit, lease ms, status, refusal ("" = none), its text, then fields
+// and values. Answers enum callqueue_verdict. What was refused may be tried again as it was. Who asks again with
+// another CSeq has found no server that took the call, or it would not ask: the redirect before is given up.
 struct redis_script callqueue_lua_open = {.text = PRELUDE "\
-local id, business, limit = ARGV[2], ARGV[3], tonumber(ARGV[6])\n\
-local seen = 'callqueue:call:' .. business .. ':' .. ARGV[4] .. ':' .. ARGV[5]\n\
+local id, business, cseq, limit = ARGV[2], ARGV[3], ARGV[7], tonumber(ARGV[8])\n\
+local seen = 'callqueue:call:' .. business .. ':' .. ARGV[4] .. ':' .. ARGV[5] .. ' ' .. ARGV[6]\n\
 local other = redis.call('GET', seen)\n\
-if other and tonumber(get(other, 'status') or 5) < 5 then return 1 end\n\
+local before = other and tonumber(get(other, 'status') or 5) or 5\n\
+if before < 5 and get(other, 'cseq') == cseq then return 1 end\n\
+if before == 2 then\n\
+  redis.call('HSET', entry(other), 'reason', 'the caller asked again', 'ended', now)\n\
+  move(other, 6, 'the caller asked again: ' .. id)\n\
+  release(other)\n\
+end\n\
 local most = 100000\n\
 if redis.call('ZCARD', 'callqueue:index') >= most then\n\
   local oldest = redis.call('ZPOPMIN', 'callqueue:index')[1]\n\
-  local was = redis.call('HMGET', entry(oldest), 'status', 'business', 'number', 'callid')\n\
+  local was = redis.call('HMGET', entry(oldest), 'status', 'business', 'number', 'callid', 'tag')\n\
   redis.call('ZREM', 'callqueue:status:' .. (was[1] or 0), oldest)\n\
   redis.call('DEL', entry(oldest), 'callqueue:log:' .. oldest)\n\
-  local by = was[4] and 'callqueue:call:' .. was[2] .. ':' .. was[3] .. ':' .. was[4]\n\
+  local by = was[5] and 'callqueue:call:' .. was[2] .. ':' .. was[3] .. ':' .. was[4] .. ' ' .. was[5]\n\
   if by and redis.call('GET', by) == oldest then redis.call('DEL', by) end\n\
 end\n\
 local leases = 'callqueue:leases:' .. business\n\
-local status, text, verdict = ARGV[8], ARGV[10], 0\n\
-if ARGV[9] ~= '' then status, text, verdict = '5', ARGV[9], 3 end\n\
+local status, text, verdict = ARGV[10], ARGV[12], 0\n\
+if ARGV[11] ~= '' then status, text, verdict = '5', ARGV[11], 3 end\n\
 redis.call('ZREMRANGEBYSCORE', leases, '-inf', now)\n\
 if limit > 0 and redis.call('ZCARD', leases) >= limit then\n\
   status, text, verdict = '5', 'The plan has no call left: ' .. limit .. ' are up', 2\n\
 end\n\
 local at = string.format('%.0f', now)\n\
-redis.call('HSET', entry(id), 'business', business, 'number', ARGV[4], 'callid', ARGV[5], 'status', status,\n\
-  'created', at, 'updated', at, unpack(ARGV, 11))\n\
+redis.call('HSET', entry(id), 'business', business, 'number', ARGV[4], 'callid', ARGV[5], 'tag', ARGV[6],\n\
+  'cseq', cseq, 'status', status, 'created', at, 'updated', at, unpack(ARGV, 13))\n\
 if verdict > 0 then redis.call('HSET', entry(id), 'reason', text, 'ended', at) end\n\
 redis.call('PEXPIRE', entry(id), day)\n\
 redis.call('ZADD', 'callqueue:index', at, id)\n\
@@ -70,7 +77,7 @@ redis.call('RPUSH', 'callqueue:log:' .. id, at .. ' ' .. text)\n\
 redis.call('PEXPIRE', 'callqueue:log:' .. id, day)\n\
 if verdict > 0 then return verdict end\n\
 redis.call('SET', seen, id, 'PX', day)\n\
-lease(id, business, tonumber(ARGV[7]))\n\
+lease(id, business, tonumber(ARGV[9]))\n\
 return 0\n"};
 
 // Answers {enum callqueue_claim, business, number, campaign, region}.

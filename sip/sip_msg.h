@@ -72,7 +72,8 @@ struct sip_header {
 // One INVITE, copied out of sofia's types. Strings are owned, terminated, without control characters, and never
 // NULL.
 struct sip_request {
-    char call_id[256];
+    char call_id[256], from_tag[256]; // from_tag "" of RFC 2543 callers
+    uint32_t cseq;
     char business_id[32], phone_id[SIP_TEXT_ID]; // X-Business-Id, X-Phone-Id of the URI; "" when absent
     char queue_id[SIP_TEXT_ID];                  // X-CallQueue-Id of the URI; "" when absent
     char called[SIP_TEXT_ID];                    // user part of the request URI: the dialled number

@@ -193,6 +193,10 @@ static int copy_headers(struct sip_request *out, const sip_t *sip, const struct 
 static const char *copy_identity(struct sip_request *out, const sip_t *sip) {
     if (!clean(span_str(sip->sip_call_id->i_id), out->call_id, sizeof out->call_id))
         return "Call-ID Too Long";
+    const char *tag = sip->sip_from->a_tag;
+    if (!clean(span_str(tag ? tag : ""), out->from_tag, sizeof out->from_tag))
+        return "From Tag Too Long";
+    out->cseq = sip->sip_cseq->cs_seq;
     if (!copy_user(sip->sip_request->rq_url, out->called, sizeof out->called))
         return "Request-URI Too Long";
     if (!copy_key(sip, "X-Business-Id", out->business_id, sizeof out->business_id) ||

@@ -28,6 +28,7 @@ static void check(const char *text, size_t size) {
 
 static void check_request(const struct sip_request *request) {
     check(request->call_id, sizeof request->call_id);
+    check(request->from_tag, sizeof request->from_tag);
     check(request->business_id, sizeof request->business_id);
     check(request->phone_id, sizeof request->phone_id);
     check(request->queue_id, sizeof request->queue_id);

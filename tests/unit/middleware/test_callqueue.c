@@ -92,6 +92,8 @@ static const struct callqueue_ask plain = {.id = "q1",
                                            .campaign_id = "camp",
                                            .region_id = "EU-DE",
                                            .call_id = "call-1@pbx",
+                                           .from_tag = "tag-1",
+                                           .cseq = 1,
                                            .caller = "+49301",
                                            .called = "+49302",
                                            .source = "203.0.113.7",
@@ -259,6 +261,50 @@ static void a_call_id_is_taken_once_while_it_is_alive(void **state) {
     callqueue_answered(t.queue, "q4", "ses");
     callqueue_over(t.queue, "q4", CALLQUEUE_FAILED, "hung up");
     assert_int_equal(open_call("q5", "same"), CALLQUEUE_DUPLICATE);
+}
+
+static void trunks_with_one_call_id_are_strangers(void **state) {
+    (void)state;
+    struct callqueue_ask ask = plain;
+    assert_int_equal(open_ask(&ask), CALLQUEUE_OK);
+    ask.id = "q2";
+    ask.source = "198.51.100.1"; // the same request, forked on its way
+    assert_int_equal(open_ask(&ask), CALLQUEUE_DUPLICATE);
+    ask.from_tag = "tag-2";
+    assert_int_equal(open_ask(&ask), CALLQUEUE_OK);
+    assert_string_equal(field("q1", "status"), "ProcessedProxy");
+    assert_int_equal(leases(), 2);
+}
+
+static void who_asks_again_gives_up_the_redirect_before(void **state) {
+    (void)state;
+    struct callqueue_ask ask = plain;
+    ask.max_calls = 1;
+    assert_int_equal(open_ask(&ask), CALLQUEUE_OK);
+    ask.id = "q2";
+    ask.cseq = 2;
+    assert_int_equal(open_ask(&ask), CALLQUEUE_OK);
+    assert_string_equal(field("q1", "status"), "Canceled");
+    assert_string_equal(field("q1", "reason"), "the caller asked again");
+    assert_int_equal(leases(), 1);
+    assert_int_equal(claim_by(t.queue, "q1", false), CALLQUEUE_NOT_READY);
+    assert_int_equal(claim_by(t.queue, "q2", false), CALLQUEUE_CLAIMED);
+    ask.id = "q3";
+    ask.cseq = 3; // a call that a node has is not touched, and keeps its place
+    assert_int_equal(open_ask(&ask), CALLQUEUE_FULL);
+    assert_string_equal(field("q2", "status"), "ProcessingBackend");
+}
+
+static void who_tries_a_dead_server_has_time_for_the_next(void **state) {
+    (void)state;
+    struct callqueue_ask ask = plain;
+    ask.server_count = 2;
+    open_ask(&ask);
+    t.now_ms += CALLQUEUE_NEXT_MS + CALLQUEUE_LEASE_MS - 1;
+    assert_int_equal(sweep(), 0);
+    assert_int_equal(claim_by(t.elsewhere, "q1", false), CALLQUEUE_CLAIMED);
+    t.now_ms += CALLQUEUE_LEASE_MS; // from now on its node must renew it
+    assert_int_equal(sweep(), 1);
 }
 
 static void the_plan_is_counted_by_leases(void **state) {
@@ -496,6 +542,9 @@ int main(void) {
         RULE(the_region_must_be_the_servers),
         RULE(a_number_with_a_login_is_claimed_after_it),
         RULE(a_call_id_is_taken_once_while_it_is_alive),
+        RULE(trunks_with_one_call_id_are_strangers),
+        RULE(who_asks_again_gives_up_the_redirect_before),
+        RULE(who_tries_a_dead_server_has_time_for_the_next),
         RULE(the_plan_is_counted_by_leases),
         RULE(a_lease_nobody_renews_is_free_again),
         RULE(renewal_brings_back_what_redis_lost),

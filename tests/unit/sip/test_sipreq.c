@@ -125,6 +125,8 @@ static void the_rest(void **state) {
                             .via = "TLS",
                             .call_id = "a@b"});
     assert_string_equal(request.call_id, "a@b");
+    assert_string_equal(request.from_tag, "f");
+    assert_int_equal(request.cseq, 1);
     assert_string_equal(request.source, "192.0.2.9");
     assert_int_equal(request.source_port, 5060);
     assert_string_equal(request.transport, "tls");
@@ -143,6 +145,9 @@ static void what_is_too_long_or_foreign_is_refused(void **state) {
     long_text[sizeof long_text - 1] = '\0';
     assert_int_equal(copy((struct message){.call_id = long_text}), -EINVAL);
     assert_string_equal(phrase, "Call-ID Too Long");
+    snprintf(uri, sizeof uri, "<sip:1@p>;tag=%s", long_text);
+    assert_int_equal(copy((struct message){.from = uri}), -EINVAL);
+    assert_string_equal(phrase, "From Tag Too Long");
     snprintf(uri, sizeof uri, "sip:%s@p", long_text);
     assert_int_equal(copy((struct message){.uri = uri}), -EINVAL);
     assert_string_equal(phrase, "Request-URI Too Long");
