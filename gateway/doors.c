@@ -30,11 +30,14 @@ static void reply_not_ready(const struct http_request *request, const char *stat
 static void on_readyz(const struct http_request *request, void *arg) {
     const struct doors *doors = arg;
     const char *overloaded = sessions_overloaded(doors->sessions);
+    const char *hidden = nodes_why_hidden(doors->nodes);
     if (sessions_draining(doors->sessions))
         http_reply_json(request->exchange, 503,
                         "{\"status\":\"draining\",\"reason\":\"the gateway takes no new calls\"}");
     else if (!redis_up(doors->redis))
         reply_not_ready(request, "unavailable", "Redis is away: ", redis_why_down(doors->redis));
+    else if (hidden)
+        reply_not_ready(request, "unavailable", "", hidden);
     else if (overloaded)
         reply_not_ready(request, "overloaded", "no new calls: ", overloaded);
     else

@@ -6,7 +6,7 @@
 #include "gateway/live.h"
 #include "gateway/load_watch.h"
 #include "gateway/sessions.h"
-#include "middleware/redis.h"
+#include "middleware/nodes.h"
 #include "signaling/http.h"
 
 struct doors {
@@ -14,6 +14,7 @@ struct doors {
     struct live *live;           // borrowed
     struct load_watch *load;     // borrowed
     const struct redis *redis;   // borrowed
+    const struct nodes *nodes;   // borrowed
     const char *admin_token;     // borrowed; "" = /api/admin is off (404)
     void (*on_drain)(void *arg); // POST /api/admin/drain
     void *arg;

@@ -399,6 +399,7 @@ static int start_http(struct gateway *gateway, struct err_text *err) {
                                     .live = gateway->live,
                                     .load = gateway->load,
                                     .redis = store_redis(gateway->store),
+                                    .nodes = telephony_nodes(gateway->telephony),
                                     .admin_token = conf->gateway.admin_token,
                                     .on_drain = on_drain_asked,
                                     .arg = gateway};

@@ -3,18 +3,38 @@
 
 #include "gateway/core/log.h"
 #include "middleware/load.h"
+#include "signaling/auth.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// KEYS the hash. ARGV this node and its text ("" = it only looks), and how long the silent stay (ms). Answers {ms
-// since it was heard, text} of each, by the clock of Redis, which is the same for all.
-static struct redis_script beat_script = {.text = "\
-local time = redis.call('TIME')\n\
-local now = time[1] * 1000 + math.floor(time[2] / 1000)\n\
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now, ARGV[2])) end\n\
-local all, answer = redis.call('HGETALL', KEYS[1]), {}\n\
+// Finds what another process has written under a node's name: `twin` is its address, nil when there is none. A
+// process that has just died is no twin any more after TWIN_MS, nor is one that had this very address, when `mine`
+// (address, port) is given: a socket has one owner.
+#define TWIN_MS "5000"
+#define TWIN                                                                                                 \
+    "local function twin_of(old, now, instance, mine)\n"                                                     \
+    "  local at, text = string.match(old or '', '^(%d+) (.*)$')\n"                                           \
+    "  local good, other = pcall(cjson.decode, text or '')\n"                                                \
+    "  if not good or type(other) ~= 'table' or not other.instance then return nil end\n"                    \
+    "  if other.instance == instance or now - tonumber(at) > " TWIN_MS " then return nil end\n"              \
+    "  local twin = tostring(other.endpoint) .. ' port ' .. tostring(other.port)\n"                          \
+    "  if twin ~= mine then return twin end\n"                                                               \
+    "end\n"                                                                                                  \
+    "local time = redis.call('TIME')\n"                                                                      \
+    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+
+// KEYS the hash. ARGV this node and its text ("" = it only looks), how long the silent stay (ms), this process, its
+// address while it has not announced itself yet. Answers its twin's address ("" = none), then {ms since it was heard,
+// text} of each node, by the clock of Redis, which is the same for all.
+static struct redis_script beat_script = {.text = TWIN "\
+local twin\n\
+if ARGV[2] ~= '' then\n\
+  twin = twin_of(redis.call('HGET', KEYS[1], ARGV[1]), now, ARGV[4], ARGV[5])\n\
+  if not twin then redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f %s', now, ARGV[2])) end\n\
+end\n\
+local all, answer = redis.call('HGETALL', KEYS[1]), {twin or ''}\n\
 for i = 1, #all, 2 do\n\
   local at, text = string.match(all[i + 1], '^(%d+) (.*)$')\n\
   local age = now - tonumber(at or 0)\n\
@@ -27,6 +47,11 @@ for i = 1, #all, 2 do\n\
 end\n\
 return answer\n"};
 
+// KEYS the hash. ARGV this node, this process. What a twin has written stays.
+static struct redis_script leave_script = {.text = TWIN "\
+if twin_of(redis.call('HGET', KEYS[1], ARGV[1]), now, ARGV[2], '') then return 0 end\n\
+return redis.call('HDEL', KEYS[1], ARGV[1])\n"};
+
 static const char key[] = "nodes";
 
 struct nodes {
@@ -37,6 +62,9 @@ struct nodes {
     size_t count;
     bool full; // said once
     bool left;
+    char instance[48]; // this process
+    bool announced;    // at least once, by this process
+    char why_hidden[512];
 };
 
 // ---- one node as text
@@ -48,11 +76,12 @@ static const char *state_of(const struct node *node) {
 }
 
 char *node_text(const struct node *node) {
-    json_t *root = json_pack("{s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:i,s:i}", "id", node->id, "region",
-                             node->region_id, "endpoint", node->endpoint, "port", (int)node->port, "tlsPort",
-                             (int)node->tls_port, "state", state_of(node), "calls", (json_int_t)node->calls,
-                             "capacity", (json_int_t)node->capacity, "cpuPercent", (int)node->cpu_percent,
-                             "memoryPercent", (int)node->memory_percent);
+    json_t *root =
+        json_pack("{s:s,s:s,s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:i,s:i}", "id", node->id, "instance",
+                  node->instance ? node->instance : "", "region", node->region_id, "endpoint", node->endpoint,
+                  "port", (int)node->port, "tlsPort", (int)node->tls_port, "state", state_of(node), "calls",
+                  (json_int_t)node->calls, "capacity", (json_int_t)node->capacity, "cpuPercent",
+                  (int)node->cpu_percent, "memoryPercent", (int)node->memory_percent);
     char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     return text;
@@ -111,16 +140,37 @@ static void nodes_take(struct nodes *nodes, const struct redis_reply *age, const
     nodes->list[nodes->count++] = node;
 }
 
+static void take_twin(struct nodes *nodes, const char *twin) {
+    bool was = nodes->why_hidden[0] != '\0';
+    struct node self = {.id = ""};
+    if (*twin && !was) {
+        nodes->config.self(&self, nodes->config.arg);
+        snprintf(
+            nodes->why_hidden, sizeof nodes->why_hidden,
+            "Gateway.NodeId: another process, at %.300s, is \"%s\" too, so this one gets no calls of trunks: "
+            "give each node a name of its own",
+            twin, self.id);
+        log_error(NULL, "nodes", "%s", nodes->why_hidden);
+    } else if (!*twin && was) {
+        nodes->why_hidden[0] = '\0';
+        log_info(NULL, "nodes", "the other process of this name is gone: this one gets calls");
+    }
+    nodes->announced |= !*twin;
+}
+
 static void on_beat(int err, const struct redis_reply *reply, void *arg) {
     struct nodes *nodes = arg;
     if (err)
         return; // what is known grows old
-    if (reply->type != REDIS_ARRAY) {
-        log_error(NULL, "nodes", "Redis refused the heartbeat: %s", reply->str);
+    if (reply->type != REDIS_ARRAY || !reply->count || reply->elements[0].type != REDIS_STRING) {
+        log_error(NULL, "nodes", "Redis refused the heartbeat: %s",
+                  reply->type == REDIS_ERROR ? reply->str : "an unexpected answer");
         return;
     }
+    if (nodes->config.self)
+        take_twin(nodes, reply->elements[0].str);
     nodes->count = 0;
-    for (size_t i = 0; i + 1 < reply->count; i += 2)
+    for (size_t i = 1; i + 1 < reply->count; i += 2)
         nodes_take(nodes, &reply->elements[i], &reply->elements[i + 1]);
 }
 
@@ -128,6 +178,7 @@ static char *self_text(struct nodes *nodes, struct node *self) {
     nodes->config.self(self, nodes->config.arg);
     self->cpu_percent = load_cpu_percent(&nodes->load);
     self->memory_percent = load_memory_percent();
+    self->instance = nodes->instance;
     return node_text(self);
 }
 
@@ -136,11 +187,15 @@ void nodes_beat(struct nodes *nodes) {
         return;
     struct node self = {.id = ""};
     char *text = nodes->config.self ? self_text(nodes, &self) : NULL;
-    char number[24];
+    char number[24], address[300] = "";
+    if (!nodes->announced)
+        snprintf(address, sizeof address, "%s port %u", self.endpoint, self.port);
     const struct redis_arg keys[] = {redis_str(key)};
     const struct redis_arg args[] = {redis_str(self.id), redis_str(text ? text : ""),
-                                     redis_int(NODES_FORGET_MS, number)};
-    redis_eval(nodes->config.redis, &beat_script, keys, 1, args, 3, on_beat, nodes);
+                                     redis_int(NODES_FORGET_MS, number), redis_str(nodes->instance),
+                                     redis_str(address)};
+    redis_eval(nodes->config.redis, &beat_script, keys, 1, args, sizeof args / sizeof args[0], on_beat,
+               nodes);
     free(text);
 }
 
@@ -156,8 +211,9 @@ void nodes_leave(struct nodes *nodes) {
         return;
     struct node self = {.id = ""};
     nodes->config.self(&self, nodes->config.arg);
-    const struct redis_arg args[] = {redis_str("HDEL"), redis_str(key), redis_str(self.id)};
-    redis_command(nodes->config.redis, args, 3, NULL, NULL);
+    const struct redis_arg keys[] = {redis_str(key)};
+    const struct redis_arg args[] = {redis_str(self.id), redis_str(nodes->instance)};
+    redis_eval(nodes->config.redis, &leave_script, keys, 1, args, 2, NULL, NULL);
 }
 
 // ---- the table
@@ -182,6 +238,10 @@ void nodes_sent(struct nodes *nodes, const char *id) {
     }
 }
 
+const char *nodes_why_hidden(const struct nodes *nodes) {
+    return nodes->why_hidden[0] ? nodes->why_hidden : NULL;
+}
+
 json_t *nodes_json(const struct nodes *nodes) {
     json_t *list = json_array();
     for (size_t i = 0; i < nodes->count; i++) {
@@ -203,6 +263,11 @@ int nodes_new(struct nodes **out, const struct nodes_config *config) {
     if (!nodes)
         return -ENOMEM;
     nodes->config = *config;
+    int err = auth_random_id("", nodes->instance, sizeof nodes->instance);
+    if (err) {
+        free(nodes);
+        return err;
+    }
     uv_timer_init(config->loop, &nodes->timer);
     nodes->timer.data = nodes;
     uv_timer_start(&nodes->timer, on_timer, NODES_BEAT_MS, NODES_BEAT_MS);

@@ -12,6 +12,7 @@ enum { NODES_BEAT_MS = 2000, NODES_SILENT_MS = 10000, NODES_FORGET_MS = 60000, N
 
 struct node {
     char id[64], region_id[64];
+    const char *instance;    // which process it is, of node_text; NULL of node_parse
     char endpoint[256];      // where trunks reach its listener
     uint16_t port, tls_port; // tls_port 0: it listens on no tls: address
     bool accepting;          // new calls: neither full, nor draining, nor stopped
@@ -27,7 +28,7 @@ struct nodes;
 struct nodes_config {
     uv_loop_t *loop;
     struct redis *redis;
-    // This node as it is now: fills in all but the load and heard_ms. NULL when it takes no calls (no media role)
+    // This node as it is now: fills in all but the load, the instance and heard_ms. NULL when it takes no calls (no media role)
     // and only looks at the others.
     void (*self)(struct node *out, void *arg);
     void *arg;
@@ -43,6 +44,9 @@ void nodes_free(struct nodes *nodes);
 size_t nodes_alive(const struct nodes *nodes, const struct node **out, size_t max);
 // A call was sent there: one more is counted until its next heartbeat tells.
 void nodes_sent(struct nodes *nodes, const char *id);
+// NULL, or why this node is not announced although it would be: another process has its name, and lives. Whoever had
+// it first keeps it, but to a process that begins at the same address; one that has fallen silent loses it after 5 s.
+const char *nodes_why_hidden(const struct nodes *nodes);
 json_t *nodes_json(const struct nodes *nodes); // for the operator: all that are known, silent ones too
 
 // One node as it is announced, and back. Pure. The text is malloc'ed, NULL when memory is out; -EINVAL.

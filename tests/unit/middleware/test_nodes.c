@@ -8,7 +8,7 @@ static struct {
     uv_loop_t loop;
     struct redis_server_child server;
     struct redis *redis;
-    struct nodes *one, *two, *proxy;
+    struct nodes *one, *two, *proxy, *twin; // twin: NULL unless a test makes one
     bool draining;
 } t;
 
@@ -66,10 +66,13 @@ static int tear_down(void **state) {
     nodes_close(t.one);
     nodes_close(t.two);
     nodes_close(t.proxy);
+    if (t.twin)
+        nodes_close(t.twin);
     redis_close_and_wait(t.redis, &t.loop);
     nodes_free(t.one);
     nodes_free(t.two);
     nodes_free(t.proxy);
+    nodes_free(t.twin);
     redis_child_end(&t.server);
     return uv_loop_close(&t.loop);
 }
@@ -131,6 +134,75 @@ static void a_node_drains_and_leaves(void **state) {
     count = alive(list);
     assert_int_equal(count, 1);
     assert_null(find(list, count, "node-1"));
+}
+
+// Another process that is node-1 too, at this address.
+static const char *twin_address;
+
+static void self_twin(struct node *out, void *arg) {
+    self_one(out, arg);
+    snprintf(out->endpoint, sizeof out->endpoint, "%s", twin_address);
+}
+
+static const struct node *beat_twin(void) {
+    static const struct node *list[NODES_MAX];
+    nodes_beat(t.twin);
+    size_t count = alive(list);
+    return find(list, count, "node-1");
+}
+
+static void two_of_one_name_are_noticed(void **state) {
+    (void)state;
+    const struct node *list[NODES_MAX];
+    assert_int_equal(alive(list), 2);
+    twin_address = "10.0.0.9";
+    t.twin = nodes_of(self_twin);
+    assert_string_equal(beat_twin()->endpoint, "10.0.0.5");
+    assert_non_null(strstr(nodes_why_hidden(t.twin),
+                           "Gateway.NodeId: another process, at 10.0.0.5 port 5070, is "
+                           "\"node-1\" too"));
+    assert_null(nodes_why_hidden(t.one));
+    assert_null(nodes_why_hidden(t.proxy));
+    nodes_leave(t.twin); // it takes nothing of the other's with it
+    assert_int_equal(alive(list), 2);
+}
+
+static void who_begins_again_at_its_address_is_there_at_once(void **state) {
+    (void)state;
+    const struct node *list[NODES_MAX];
+    assert_int_equal(alive(list), 2);
+    twin_address = "10.0.0.5";
+    t.twin = nodes_of(self_twin);
+    beat_twin();
+    assert_null(nodes_why_hidden(t.twin));
+    assert_non_null(nodes_why_hidden(t.one)); // so if it lives after all, it is told
+    beat_twin();
+    assert_null(nodes_why_hidden(t.twin));
+    assert_non_null(nodes_why_hidden(t.one));
+    nodes_leave(t.twin);
+    beat_twin();
+    assert_null(nodes_why_hidden(t.one));
+}
+
+static void a_name_is_free_when_its_process_is_silent(void **state) {
+    (void)state;
+    static const char *const silent_ms[] = {"4000", "5100"};
+    static struct redis_script script = {.text = "\
+local time = redis.call('TIME')\n\
+local at = time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1]\n\
+return redis.call('HSET', 'nodes', 'node-1', string.format('%.0f %s', at, ARGV[2]))\n"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct redis_arg args[] = {
+            redis_str(silent_ms[i]),
+            redis_str(
+                "{\"id\":\"node-1\",\"instance\":\"gone\",\"region\":\"r\",\"endpoint\":\"e\",\"port\":1,"
+                "\"state\":\"running\",\"calls\":0,\"capacity\":0}")};
+        const struct node *list[NODES_MAX];
+        assert_int_equal(redis_eval(t.redis, &script, NULL, 0, args, 2, NULL, NULL), 0);
+        size_t count = alive(list);
+        assert_string_equal(find(list, count, "node-1")->endpoint, i ? "10.0.0.5" : "e");
+        assert_int_equal(nodes_why_hidden(t.one) == NULL, i == 1);
+    }
 }
 
 static void silence_is_noticed(void **state) {
@@ -200,6 +272,9 @@ int main(void) {
         RULE(nodes_see_each_other),
         RULE(a_call_sent_there_counts_until_the_next_beat),
         RULE(a_node_drains_and_leaves),
+        RULE(two_of_one_name_are_noticed),
+        RULE(who_begins_again_at_its_address_is_there_at_once),
+        RULE(a_name_is_free_when_its_process_is_silent),
         RULE(silence_is_noticed),
         RULE(what_is_stale_or_no_node_is_taken_out),
         cmocka_unit_test(a_node_is_a_text_and_back),
