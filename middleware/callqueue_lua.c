@@ -41,7 +41,7 @@
 // another CSeq has found no server that took the call, or it would not ask: the redirect before is given up.
 struct redis_script callqueue_lua_open = {.text = PRELUDE "\
 local id, business, cseq, limit = ARGV[2], ARGV[3], ARGV[7], tonumber(ARGV[8])\n\
-local seen = 'callqueue:call:' .. business .. ':' .. ARGV[4] .. ':' .. ARGV[5] .. ' ' .. ARGV[6]\n\
+local seen = 'callqueue:call:' .. business .. ':' .. ARGV[4] .. ':' .. ARGV[5] .. ':' .. ARGV[6]\n\
 local other = redis.call('GET', seen)\n\
 local before = other and tonumber(get(other, 'status') or 5) or 5\n\
 if before < 5 and get(other, 'cseq') == cseq then return 1 end\n\
@@ -56,7 +56,7 @@ if redis.call('ZCARD', 'callqueue:index') >= most then\n\
   local was = redis.call('HMGET', entry(oldest), 'status', 'business', 'number', 'callid', 'tag')\n\
   redis.call('ZREM', 'callqueue:status:' .. (was[1] or 0), oldest)\n\
   redis.call('DEL', entry(oldest), 'callqueue:log:' .. oldest)\n\
-  local by = was[5] and 'callqueue:call:' .. was[2] .. ':' .. was[3] .. ':' .. was[4] .. ' ' .. was[5]\n\
+  local by = was[5] and 'callqueue:call:' .. was[2] .. ':' .. was[3] .. ':' .. was[4] .. ':' .. was[5]\n\
   if by and redis.call('GET', by) == oldest then redis.call('DEL', by) end\n\
 end\n\
 local leases = 'callqueue:leases:' .. business\n\

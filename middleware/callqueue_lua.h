@@ -4,7 +4,7 @@
 //   callqueue:entry:ID     hash     status, the call, who has it, times in ms
 //   callqueue:log:ID       list     "ms text", the last 32
 //   callqueue:index        zset     ID by its birth; callqueue:status:N the same for one status
-//   callqueue:call:B:N:C T string   ID, by business, number, Call-ID and From-tag
+//   callqueue:call:B:N:C:T string   ID, by business, number, Call-ID and From-tag
 //   callqueue:leases:B     zset     ID by when its lease of the business' plan ends
 //   callqueue:live         zset     the same for all businesses
 #ifndef IQ_MIDDLEWARE_CALLQUEUE_LUA_H

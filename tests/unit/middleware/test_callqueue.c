@@ -429,10 +429,10 @@ static void the_oldest_make_room_and_nothing_of_them_stays(void **state) {
     t.now_ms += 200000;
     open_call("q3", "c3");
     assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:entry:q1 callqueue:log:q1").integer, 0);
-    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:call:123:abc:c1").integer,
+    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:call:123:abc:c1:tag-1").integer,
                      1); // it is q2's
     open_call("q4", "c4");
-    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:call:123:abc:c1").integer, 0);
+    assert_int_equal(redis_ask(t.redis, &t.loop, "EXISTS callqueue:call:123:abc:c1:tag-1").integer, 0);
     assert_int_equal(redis_ask(t.redis, &t.loop, "ZCARD callqueue:status:6").integer, 0);
     assert_int_equal(redis_ask(t.redis, &t.loop, "ZCARD callqueue:index").integer, 100000);
 }
