@@ -2,6 +2,7 @@
 #include "gateway/load_cost.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -50,8 +51,10 @@ uint32_t load_calls_per_core(const struct conf *conf, uint32_t busy_percent) {
 }
 
 unsigned load_cores_quota(const char *cpu_max) {
-    unsigned long quota_us, period_us;
-    if (sscanf(cpu_max, "%lu %lu", &quota_us, &period_us) != 2 || !period_us)
+    char *rest = NULL; // "max" is no number, and so no limit
+    unsigned long quota_us = strtoul(cpu_max, &rest, 10);
+    unsigned long period_us = rest > cpu_max ? strtoul(rest, NULL, 10) : 0;
+    if (!period_us)
         return 0;
     unsigned long cores = quota_us / period_us;
     return cores ? (unsigned)cores : 1;
