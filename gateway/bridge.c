@@ -53,7 +53,8 @@ static void on_up_tick(uint64_t deadline_us, void *arg) {
 
 static void on_down_tick(uint64_t deadline_us, void *arg) {
     struct bridge *bridge = arg;
-    run(bridge, &bridge->down.clock, deadline_us, bridge_down_run);
+    if (!bridge_down_waits(bridge, deadline_us))
+        run(bridge, &bridge->down.clock, deadline_us, bridge_down_run);
 }
 
 static void clock_stop(struct bridge *bridge, struct tick *clock) {
@@ -182,8 +183,15 @@ void bridge_agent_up(struct bridge *bridge) {
 }
 
 void bridge_agent_audio(struct bridge *bridge, const uint8_t *data, size_t len, bool message_end) {
-    pacer_put(bridge->down.pacer, data, len, message_end, ticker_now_us()); // counts what it drops
+    uint64_t now_us = ticker_now_us();
+    pacer_put(bridge->down.pacer, data, len, message_end, now_us); // counts what it drops
     bridge_heed_pacer(bridge);
+    if (pacer_ready(bridge->down.pacer))
+        ticker_hasten(bridge->config.ticker, &bridge->down.clock, now_us, BRIDGE_DOWN_EARLY_US);
+}
+
+void bridge_leg_audio(struct bridge *bridge) {
+    ticker_hasten(bridge->config.ticker, &bridge->up.clock, ticker_now_us(), BRIDGE_UP_EARLY_US);
 }
 
 void bridge_stats(const struct bridge *bridge, struct bridge_stats *out) {

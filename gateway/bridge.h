@@ -4,6 +4,7 @@
 //   tick -> leg read_pcm -> resample -> encode -> agent_send_audio    exactly one frame each agent frame_ms
 //   agent bytes -> pacer -> decode -> resample -> leg write_pcm       exactly one frame each leg ptime,
 //                                                                     silence when dry
+//   a packet or chunk that comes just before its deadline sets off its frame at once
 //   passthrough: the same codec on both sides and the same frame: payloads cross as they are
 //
 // Owned by the call, on its worker. Allocates at bridge_new and when the agent bursts (pacer blocks), never
@@ -36,8 +37,9 @@ struct bridge_ops {
 int bridge_new(struct bridge **out, const struct bridge_config *config, const struct bridge_ops *ops);
 void bridge_free(struct bridge *bridge); // stops the ticks
 
-int bridge_leg_up(struct bridge *bridge);    // the leg's media is up: ticks toward the browser begin
-int bridge_leg_media(struct bridge *bridge); // codec or rate of the leg changed
+int bridge_leg_up(struct bridge *bridge);     // the leg's media is up: ticks toward the browser begin
+int bridge_leg_media(struct bridge *bridge);  // codec or rate of the leg changed
+void bridge_leg_audio(struct bridge *bridge); // a packet came; not from inside a read or write
 void bridge_agent_up(
     struct bridge *bridge); // the agent's socket is open: frames to it begin once the leg is up
 // From agent_events.on_audio; may come before the leg is up: up to 30 s (and at most 8 MiB) wait, then the

@@ -168,6 +168,16 @@ static void pass_packet(struct bridge *bridge, uint64_t now_us) {
     leg->ops->write_payload(leg->impl, payload, len, bridge->media.ptime_ms, now_us);
 }
 
+bool bridge_down_waits(struct bridge *bridge, uint64_t now_us) {
+    struct bridge_down *down = &bridge->down;
+    uint32_t wait_us = down->waited_us == now_us ? 0 : pacer_patience_us(down->pacer);
+    if (!wait_us)
+        return false;
+    down->waited_us = now_us;
+    ticker_wait(bridge->config.ticker, &down->clock, wait_us);
+    return true;
+}
+
 int32_t bridge_down_run(struct bridge *bridge, uint64_t now_us) {
     if (!bridge->down.passthrough)
         write_pcm(bridge, now_us);

@@ -15,6 +15,11 @@ enum {
     BRIDGE_SLEW_US = 250,
     BRIDGE_IN_PLACE_US = 200, // near enough
     BRIDGE_COMPLEXITY = 5,    // of Opus: the codec's own, before it is tuned
+    // How long before its deadline a frame may leave because what it is made of has just come: the packet after
+    // the one that is ripe, the agent's chunk. It saves a wake-up of the worker, and the wait.
+    BRIDGE_UP_EARLY_US = 1500,
+    BRIDGE_DOWN_EARLY_US = 2 * PACER_CUSHION_MS * 1000,
+    BRIDGE_UP_BEHIND_US = 600, // where the deadline lies: so much after the packets' usual time
 };
 
 // Frames from the leg to the agent, each frame_ms.
@@ -40,6 +45,7 @@ struct bridge_down {
     struct pacer_edge edge;
     bool passthrough;
     bool paused;        // the agent is
+    uint64_t waited_us; // the deadline at which the agent was waited for
     bool flushing;      // the resampler still holds the end of the speech
     uint32_t noise;     // state of the comfort noise
     uint64_t underruns; // of the pacer, already in the metric
@@ -63,6 +69,7 @@ struct bridge {
 // bridge_up.c. Each answers by how much its next deadline is to move (ticker_shift).
 int32_t bridge_up_run(struct bridge *bridge, uint64_t now_us);
 // bridge_down.c
+bool bridge_down_waits(struct bridge *bridge, uint64_t now_us); // once for each deadline; it comes again then
 int32_t bridge_down_run(struct bridge *bridge, uint64_t now_us);
 void bridge_heed_pacer(struct bridge *bridge); // after every put and pull: pause, resume, count
 // By how much a deadline that is `late_us` too late is to move, within the limits above.

@@ -85,11 +85,14 @@ static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us)
 }
 
 // The sender's packets have a phase of their own. Reading right when the jitter buffer holds the next one ripe
-// saves the half frame that a packet would wait on average.
+// saves the half frame that a packet would wait on average. Where packets come at a target's distance, another comes
+// at that moment: the deadline lies a little behind it, so that it is the packet that sets off the frame.
 static int32_t toward_packets(struct bridge *bridge) {
     const struct leg *leg = &bridge->config.leg;
     int64_t late_us;
-    return leg->ops->read_late && leg->ops->read_late(leg->impl, &late_us) ? bridge_slew(late_us) : 0;
+    return leg->ops->read_late && leg->ops->read_late(leg->impl, &late_us)
+               ? bridge_slew(late_us - BRIDGE_UP_BEHIND_US)
+               : 0;
 }
 
 int32_t bridge_up_run(struct bridge *bridge, uint64_t now_us) {

@@ -234,6 +234,12 @@ static void on_leg_media(void *arg) {
         call_end(call, CALL_INTERNAL, "internal", "The gateway could not follow the change of codec.");
 }
 
+static void on_leg_audio(void *arg) {
+    struct call *call = arg;
+    if (call->state == CALL_UP)
+        bridge_leg_audio(call->bridge);
+}
+
 static void on_leg_text(const char *text, size_t len, void *arg) {
     struct call *call = arg;
     int err = call->agent ? agent_send_text(call->agent, text, len) : -ENOTCONN;
@@ -273,6 +279,7 @@ static void on_leg_closed(void *arg) {
 
 const struct leg_events call_leg_events = {.on_up = on_leg_up,
                                            .on_media = on_leg_media,
+                                           .on_audio = on_leg_audio,
                                            .on_text = on_leg_text,
                                            .on_dtmf = on_leg_dtmf,
                                            .on_end = on_leg_end,

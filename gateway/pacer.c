@@ -4,7 +4,8 @@
 // the speech began than whole frames of audio have come since. An agent that sends faster than real time is never
 // late; one that ticks every 30 ms while we send every 20 is by 10 ms, with every second chunk.
 //
-// "Slack" is how long the chunk that made a frame whole had been there when the frame was pulled.
+// "Slack" is how long the chunk that made a frame whole had been there when the frame was pulled. What counts is the
+// least but one of a second: a single straggler is waited for, and no reason to play all the others later.
 #include "gateway/pacer.h"
 
 #include "gateway/bridge_fifo.h"
@@ -43,7 +44,9 @@ struct pacer {
     uint64_t before_us; // the same without the last chunk
     uint64_t late_us;   // the worst since begin_us
     uint32_t target_ms;
-    int64_t slack_us, slack_before_us; // the least of this window and of the one before; INT64_MAX for none
+    int64_t least_us, slack_us,
+        slack_before_us; // of this window the least and the next, of the one before the
+                         // latter; INT64_MAX for none
     uint64_t slack_since_us;
     bool at_message_end;
     uint64_t bytes_in, dropped_bytes, dropped_packets, underruns, trimmed_us;
@@ -122,7 +125,7 @@ static void settle(struct pacer *pacer) {
 }
 
 static void slack_forget(struct pacer *pacer, uint64_t now_us) {
-    pacer->slack_us = pacer->slack_before_us = INT64_MAX;
+    pacer->least_us = pacer->slack_us = pacer->slack_before_us = INT64_MAX;
     pacer->slack_since_us = now_us;
 }
 
@@ -130,14 +133,18 @@ static void slack_sample(struct pacer *pacer, uint64_t now_us) {
     // Whole chunks that are left came after the one that counts, at the pace of real time.
     uint64_t chunk_us = pacer->come_us - pacer->before_us, queued_us = queued_ms(pacer) * 1000u;
     uint64_t later_us = chunk_us ? queued_us - queued_us % chunk_us : 0;
-    int64_t slack_us = (int64_t)(since(now_us, pacer->last_put_us) + later_us);
+    int64_t slack_us = (int64_t)now_us - (int64_t)pacer->last_put_us + (int64_t)later_us;
     if (now_us - pacer->slack_since_us >= SLACK_WINDOW_US) {
         pacer->slack_before_us = pacer->slack_us;
-        pacer->slack_us = INT64_MAX;
+        pacer->least_us = pacer->slack_us = INT64_MAX;
         pacer->slack_since_us = now_us;
     }
-    if (slack_us < pacer->slack_us)
+    if (slack_us < pacer->least_us) {
+        pacer->slack_us = pacer->least_us;
+        pacer->least_us = slack_us;
+    } else if (slack_us < pacer->slack_us) {
         pacer->slack_us = slack_us;
+    }
 }
 
 bool pacer_late(const struct pacer *pacer, int64_t *late_us) {
@@ -148,7 +155,17 @@ bool pacer_late(const struct pacer *pacer, int64_t *late_us) {
     return true;
 }
 
+bool pacer_ready(const struct pacer *pacer) {
+    return pacer->playing && queued_ms(pacer) >= pacer->config.frame_ms;
+}
+
+uint32_t pacer_patience_us(const struct pacer *pacer) {
+    bool late = pacer->playing && pacer->trim.steady && !pacer_ready(pacer);
+    return late && pacer->config.frame_ms > PACER_PATIENCE_MS ? PACER_PATIENCE_MS * 1000 : 0;
+}
+
 void pacer_shifted(struct pacer *pacer, int64_t shift_us) {
+    pacer->least_us += pacer->least_us == INT64_MAX ? 0 : shift_us;
     pacer->slack_us += pacer->slack_us == INT64_MAX ? 0 : shift_us;
     pacer->slack_before_us += pacer->slack_before_us == INT64_MAX ? 0 : shift_us;
 }

@@ -5,7 +5,7 @@
 //
 // Speech that begins waits until it is `target` ahead: a few milliseconds at least, up to 100 ms, learned from how
 // late the agent's chunks come. An agent that sends at the pace of real time is followed in phase as well: its
-// chunks then wait for their frame no longer than they must. No speech is ever dropped while the owner heeds pacer_wants_pause; digital
+// chunks then wait for their frame no longer than they must, and a late one is waited for. No speech is ever dropped while the owner heeds pacer_wants_pause; digital
 // silence of an agent that never stops sending is (pacer_trim.h). Pure: the caller brings the clock.
 #ifndef IQ_GATEWAY_PACER_H
 #define IQ_GATEWAY_PACER_H
@@ -19,7 +19,8 @@
 enum {
     PACER_QUEUE_MS = 30000,              // from here on the agent is to be paused
     PACER_QUEUE_BYTES = 8 * 1024 * 1024, // likewise
-    PACER_CUSHION_MS = 3,                // what a chunk waits at least, for our own lateness and the agent's
+    PACER_CUSHION_MS = 3,  // how long before its pull a chunk is to be there, for the agent's jitter
+    PACER_PATIENCE_MS = 8, // what one that comes later than its pull is waited for
     PACER_TARGET_MAX_MS = 100,
     PACER_UNDERRUN_MS = 300, // dry for longer: the agent had finished speaking
 };
@@ -53,6 +54,12 @@ size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uin
 bool pacer_late(const struct pacer *pacer, int64_t *late_us);
 // Pulls come so much later from now on (negative: earlier).
 void pacer_shifted(struct pacer *pacer, int64_t shift_us);
+
+// A pull of `frame_ms` now would be answered in full. False while speech waits to begin.
+bool pacer_ready(const struct pacer *pacer);
+// How long a pull that is due had better wait for the rest of its frame, in microseconds: an agent at the pace of real
+// time that is a little late is waited for rather than a hole sent. 0: not at all.
+uint32_t pacer_patience_us(const struct pacer *pacer);
 
 struct pacer_stats {
     uint64_t bytes_in, dropped_bytes, dropped_packets, underruns;

@@ -42,6 +42,8 @@ struct leg_stats {
 struct leg_events {
     void (*on_up)(void *arg);    // media flows both ways; read/write may begin. Once
     void (*on_media)(void *arg); // codec or rate changed by renegotiation: ask for media() again
+    void (*on_audio)(
+        void *arg); // a packet is in the jitter buffer; reads and writes may follow inside. May be NULL
     void (*on_text)(const char *text, size_t len, void *arg); // one message, not terminated
     void (*on_dtmf)(char digit, void *arg);
     void (*on_end)(enum leg_end end, const char *reason, void *arg); // once; the owner then closes the leg

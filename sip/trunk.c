@@ -305,8 +305,11 @@ static void on_datagram(struct udp *udp, uint8_t *data, size_t len, const union 
                         void *arg) {
     struct trunk *trunk = arg;
     enum trunk_channel channel = udp == trunk->udp[TRUNK_RTP] ? TRUNK_RTP : TRUNK_RTCP;
-    if (!trunk->ended && !trunk->closing)
-        trunk_media_receive(trunk->media, channel, data, len, from, ticker_now_us());
+    if (trunk->ended || trunk->closing)
+        return;
+    bool audio = trunk_media_receive(trunk->media, channel, data, len, from, ticker_now_us());
+    if (audio && trunk->events->on_audio)
+        trunk->events->on_audio(trunk->events_arg);
 }
 
 static void on_media_send(enum trunk_channel channel, const uint8_t *packet, size_t len,

@@ -117,34 +117,35 @@ static bool within_rate(struct trunk_media *media, enum flow flow, uint64_t now_
     return true;
 }
 
-static void rtp_in(struct trunk_media *media, uint8_t *data, size_t len, const union udp_address *from,
+static bool rtp_in(struct trunk_media *media, uint8_t *data, size_t len, const union udp_address *from,
                    uint64_t now_us) {
     struct rtp_packet packet;
     if (!latch_admits(&media->latch, from, now_us)) {
         metric_add(METRIC_RTP_REFUSED_SOURCE, 1);
-        return;
+        return false;
     }
     bool peer = udp_address_eq(from, latch_target(&media->latch));
     if (!within_rate(media, peer ? FLOW_PEER : FLOW_STRANGERS, now_us)) {
         metric_add(METRIC_RTP_REFUSED_FLOOD, 1);
-        return;
+        return false;
     }
     if (audio_session_unprotect(media->session, false, data, &len) != 0)
-        return;
+        return false;
     if (rtp_parse(span_of(data, len), &packet) != 0 ||
         !audio_session_takes(media->session, packet.payload_type)) {
         metric_add(METRIC_RTP_REFUSED_KIND, 1);
-        return;
+        return false;
     }
     bool known = media->latch.latched && udp_address_eq(&media->latch.at, from);
     if (!latch_packet(&media->latch, from, packet.ssrc, packet.seq, now_us))
-        return;
+        return false;
     if (!known) {
         audio_session_moved(media->session, packet.ssrc);
         media->events.on_source(from, media->events.arg);
     }
     media->heard_us = now_us;
     audio_session_rtp(media->session, &packet, now_us);
+    return true;
 }
 
 // Its port is any of the host's from which RTP is taken: NATs give it one of its own.
@@ -174,15 +175,16 @@ static void rtcp_in(struct trunk_media *media, uint8_t *data, size_t len, const 
 }
 
 // The sentence's first word. RTP comes on its own port only; RTCP may share it (RFC 5761), offered or not.
-void trunk_media_receive(struct trunk_media *media, enum trunk_channel channel, uint8_t *data, size_t len,
+bool trunk_media_receive(struct trunk_media *media, enum trunk_channel channel, uint8_t *data, size_t len,
                          const union udp_address *from, uint64_t now_us) {
     enum demux_kind kind = demux_classify(span_of(data, len));
     if (!audio_session_applied(media->session))
-        return;
+        return false;
     if (kind == DEMUX_RTP && channel == TRUNK_RTP)
-        rtp_in(media, data, len, from, now_us);
-    else if (kind == DEMUX_RTCP)
+        return rtp_in(media, data, len, from, now_us);
+    if (kind == DEMUX_RTCP)
         rtcp_in(media, data, len, from, now_us);
+    return false;
 }
 
 uint64_t trunk_media_heard_us(const struct trunk_media *media) {

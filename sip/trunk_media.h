@@ -43,8 +43,8 @@ int trunk_media_apply(struct trunk_media *media, const struct trunk_plan *plan, 
 bool trunk_media_applied(const struct trunk_media *media);         // was there a first time?
 void trunk_media_open(struct trunk_media *media, uint64_t now_us); // packets go out from here on
 
-// One datagram as it came, changed in place.
-void trunk_media_receive(struct trunk_media *media, enum trunk_channel channel, uint8_t *data, size_t len,
+// One datagram as it came, changed in place. True when it was RTP of theirs: there is audio in the jitter buffer.
+bool trunk_media_receive(struct trunk_media *media, enum trunk_channel channel, uint8_t *data, size_t len,
                          const union udp_address *from, uint64_t now_us);
 // When the peer last gave a sign of life, by RTP, RTCP or SDP; of no meaning on hold, when it may be silent.
 uint64_t trunk_media_heard_us(const struct trunk_media *media);

@@ -94,8 +94,9 @@ static void on_ice_candidate(const char *text, void *arg) {
 
 static void on_ice_packet(uint8_t *data, size_t len, void *arg) {
     struct peer *peer = arg;
-    if (!peer->ended)
-        peer_media_receive(peer->media, data, len, ticker_now_us());
+    bool audio = !peer->ended && peer_media_receive(peer->media, data, len, ticker_now_us());
+    if (audio && !peer->ended && peer->events->on_audio)
+        peer->events->on_audio(peer->events_arg);
 }
 
 // ---- DTLS

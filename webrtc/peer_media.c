@@ -99,26 +99,28 @@ static bool backlog(struct peer_media *media, const struct rtp_packet *packet) {
 
 // The sentence: demux, unprotect, parse, buffer. What comes before the keys, or fails authentication, leaves
 // no trace but a count.
-void peer_media_receive(struct peer_media *media, uint8_t *data, size_t len, uint64_t now_us) {
+bool peer_media_receive(struct peer_media *media, uint8_t *data, size_t len, uint64_t now_us) {
     enum demux_kind kind = demux_classify(span_of(data, len));
     if (kind == DEMUX_DTLS) {
         media->events.on_dtls(data, len, media->events.arg);
-        return;
+        return false;
     }
     if (!media->keyed || (kind != DEMUX_RTP && kind != DEMUX_RTCP))
-        return;
+        return false;
     if (audio_session_unprotect(media->session, kind == DEMUX_RTCP, data, &len) != 0)
-        return;
+        return false;
     media->heard_us = now_us;
     if (kind == DEMUX_RTCP) {
         audio_session_rtcp(media->session, span_of(data, len), now_us);
-        return;
+        return false;
     }
     struct rtp_packet packet;
     if (rtp_parse(span_of(data, len), &packet) != 0)
-        return;
-    if (packet.payload_type != media->payload_type || !backlog(media, &packet))
-        audio_session_rtp(media->session, &packet, now_us);
+        return false;
+    if (packet.payload_type == media->payload_type && backlog(media, &packet))
+        return false;
+    audio_session_rtp(media->session, &packet, now_us);
+    return true;
 }
 
 uint64_t peer_media_heard_us(const struct peer_media *media) {

@@ -34,8 +34,9 @@ int peer_media_apply(struct peer_media *media, const struct sdp_audio *audio, bo
 // The DTLS handshake is done: from here on packets are taken in and sent.
 int peer_media_keys(struct peer_media *media, const struct dtls_srtp_keys *keys);
 
-// One datagram as it came, changed in place. No state is learned from it before it is authenticated.
-void peer_media_receive(struct peer_media *media, uint8_t *data, size_t len, uint64_t now_us);
+// One datagram as it came, changed in place. No state is learned from it before it is authenticated. True
+// when it was RTP of theirs: there is audio in the jitter buffer.
+bool peer_media_receive(struct peer_media *media, uint8_t *data, size_t len, uint64_t now_us);
 uint64_t peer_media_heard_us(const struct peer_media *media); // last authenticated packet, 0 for never
 
 #endif

@@ -24,6 +24,7 @@ enum {
     // A loop that slept longer than this (suspended machine, debugger) skips ahead instead of flooding the
     // peers.
     MAX_CATCH_UP_US = 2000000,
+    OVERDUE_US = 10000, // a tick that is later than this is not hastened past those before it
     LATE_US = 100000,   // a wheel that is later than this takes new ticks as if it were no later
     LATE_CLASSES = 256, // of a slot each; the last holds all beyond
     SPREAD_US = 3750,   // from one tick's place to the next one's: never a divisor of a period in slots
@@ -38,7 +39,7 @@ struct ticker {
     uint64_t armed;       // the slot the timer waits for, 0 for none
     uint32_t spread_us;
     uint32_t count;
-    uint32_t late[LATE_CLASSES]; // slots run, by how many whole slots late
+    uint32_t late[LATE_CLASSES]; // slots and hastened ticks, by how many whole slots late they ran
     bool running;
 };
 
@@ -54,7 +55,7 @@ static uint64_t slot_of(uint64_t due_us) {
 }
 
 static void tick_insert(struct ticker *ticker, struct tick *tick) {
-    uint64_t slot = slot_of(tick->due_us);
+    uint64_t slot = slot_of(tick->due_us + tick->wait_us);
     if (slot <= ticker->slot)
         slot = ticker->slot + 1;
     size_t at = slot % SLOTS;
@@ -72,14 +73,17 @@ static void tick_unlink(struct tick *tick) {
         tick->next->link = tick->link;
 }
 
-// The next slot in use from `from` on; only when there is one.
-static uint64_t next_used(const struct ticker *ticker, uint64_t from) {
+// The next slot in use from `from` on; only when there is one. Those on the way that ticks have left are forgotten.
+static uint64_t next_used(struct ticker *ticker, uint64_t from) {
     for (uint64_t step = 0; step < SLOTS;) {
         size_t at = (from + step) % SLOTS;
         uint64_t word = ticker->used[at / 64] >> (at % 64);
+        step += word ? (uint64_t)__builtin_ctzll(word) : 64 - at % 64;
+        at = (from + step) % SLOTS;
+        if (word && ticker->slots[at])
+            return from + step;
         if (word)
-            return from + step + (uint64_t)__builtin_ctzll(word);
-        step += 64 - at % 64;
+            ticker->used[at / 64] &= ~(1ull << (at % 64));
     }
     return from + SLOTS;
 }
@@ -93,17 +97,20 @@ static void ticker_arm(struct ticker *ticker) {
     timerfd_settime(ticker->fd, TFD_TIMER_ABSTIME, &spec, NULL); // forgets that it had expired, too
 }
 
+static void run_tick(struct ticker *ticker, struct tick *tick) {
+    uint64_t deadline_us = tick->due_us;
+    tick_unlink(tick);
+    tick->due_us += tick->period_us;
+    tick->wait_us = 0;
+    tick_insert(ticker, tick);
+    tick->on_tick(deadline_us, tick->arg);
+}
+
 static void run_slot(struct ticker *ticker) {
     size_t at = ticker->slot % SLOTS;
     ticker->used[at / 64] &= ~(1ull << (at % 64));
-    while (ticker->slots[at]) {
-        struct tick *tick = ticker->slots[at];
-        uint64_t deadline_us = tick->due_us;
-        tick_unlink(tick);
-        tick->due_us += tick->period_us;
-        tick_insert(ticker, tick);
-        tick->on_tick(deadline_us, tick->arg);
-    }
+    while (ticker->slots[at])
+        run_tick(ticker, ticker->slots[at]);
 }
 
 static void note_late(struct ticker *ticker, uint64_t late_us) {
@@ -159,11 +166,12 @@ static void on_due(uv_poll_t *poll, int status, int events) {
     ticker->running = true;
     while (ticker->count && now_us - began_us < PORTION_US) {
         uint64_t slot = next_used(ticker, ticker->slot + 1);
-        if (slot * TICKER_SLOT_US > now_us)
+        if (slot * TICKER_SLOT_US > now_us) {
+            ticker->slot = now_us / TICKER_SLOT_US;
             break;
+        }
         ticker->slot = slot;
-        if (ticker->slots[slot % SLOTS])
-            note_late(ticker, now_us - slot * TICKER_SLOT_US);
+        note_late(ticker, now_us - slot * TICKER_SLOT_US);
         run_slot(ticker);
         now_us = ticker_now_us();
     }
@@ -215,6 +223,7 @@ int ticker_add(struct ticker *ticker, struct tick *tick, uint32_t period_ms) {
     if (from_us > ticker->slot * TICKER_SLOT_US + LATE_US)
         from_us = ticker->slot * TICKER_SLOT_US + LATE_US;
     tick->period_us = period_ms * 1000;
+    tick->wait_us = 0;
     tick->due_us = from_us + 1 + ticker->spread_us % tick->period_us;
     ticker->spread_us += SPREAD_US;
     ticker->count++;
@@ -243,5 +252,25 @@ void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
         shift_us = -most_us;
     tick_unlink(tick);
     tick->due_us = shift_us < 0 ? tick->due_us - (uint64_t)-shift_us : tick->due_us + (uint64_t)shift_us;
+    tick_insert(ticker, tick);
+}
+
+// A tick that is hastened again and again while the wheel itself is late must stay within one turn of it.
+bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, uint32_t within_us) {
+    if (!tick->period_us || tick->due_us > now_us + within_us || tick->due_us + OVERDUE_US < now_us)
+        return false;
+    if (slot_of(tick->due_us + tick->period_us) > ticker->slot + SLOTS / 2)
+        return false;
+    note_late(ticker, now_us > tick->due_us ? now_us - tick->due_us : 0);
+    run_tick(ticker, tick);
+    return true;
+}
+
+void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us) {
+    if (!tick->period_us)
+        return;
+    tick_unlink(tick);
+    tick->due_us -= tick->period_us;
+    tick->wait_us = wait_us;
     tick_insert(ticker, tick);
 }

@@ -367,6 +367,20 @@ void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
     (void)shift_us;
 }
 
+bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, uint32_t within_us) {
+    (void)ticker;
+    (void)tick;
+    (void)now_us;
+    (void)within_us;
+    return false; // all runs on the world's clock
+}
+
+void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us) {
+    (void)ticker;
+    (void)wait_us;
+    tick->on_tick(world.now_us, tick->arg);
+}
+
 struct path {
     struct audio_rx *rx;
     struct audio_tx *tx;

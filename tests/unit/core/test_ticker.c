@@ -263,6 +263,92 @@ static void a_deadline_can_be_moved(void **state) {
     tear_down(&f);
 }
 
+struct eager {
+    struct tick tick;
+    struct ticker *ticker;
+    uint64_t deadlines_us[8];
+    int count, wait_at;
+};
+
+static void on_eager_tick(uint64_t deadline_us, void *arg) {
+    struct eager *e = arg;
+    e->deadlines_us[e->count] = deadline_us;
+    if (e->count++ == e->wait_at)
+        ticker_wait(e->ticker, &e->tick, 4000);
+}
+
+static void eager_start(struct eager *e, struct ticker *ticker, int wait_at) {
+    *e = (struct eager){.tick = {.on_tick = on_eager_tick, .arg = e}, .ticker = ticker, .wait_at = wait_at};
+    assert_int_equal(ticker_add(ticker, &e->tick, 20), 0);
+}
+
+// Run by hand, a tick keeps its deadlines, and the timer does not run it again for them.
+static void a_tick_can_be_hastened(void **state) {
+    (void)state;
+    struct fixture f;
+    struct eager e;
+    set_up(&f);
+    eager_start(&e, f.ticker, -1);
+    uint64_t due_us = e.tick.due_us;
+    assert_false(ticker_hasten(f.ticker, &e.tick, due_us - 1001, 1000));
+    assert_false(ticker_hasten(f.ticker, &e.tick, due_us + 50000, 1000)); // there are others before it
+    assert_int_equal(e.count, 0);
+    assert_true(ticker_hasten(f.ticker, &e.tick, due_us - 1000, 1000));
+    assert_true(ticker_hasten(f.ticker, &e.tick, due_us + 20000, 0));
+    assert_false(ticker_hasten(f.ticker, &e.tick, due_us + 20000, 1000));
+    assert_int_equal(e.tick.due_us, due_us + 40000);
+    while (e.count < 3)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(e.deadlines_us[i], due_us + (uint64_t)i * 20000);
+    assert_true(ticker_now_us() >= due_us + 40000);
+    ticker_remove(f.ticker, &e.tick);
+    assert_false(ticker_hasten(f.ticker, &e.tick, due_us + 60000, 1000));
+    tear_down(&f);
+}
+
+// Far ahead of a wheel that stands still it would come round to the wrong turn.
+static void a_tick_is_not_hastened_beyond_the_wheel(void **state) {
+    (void)state;
+    struct fixture f;
+    struct eager e;
+    set_up(&f);
+    eager_start(&e, f.ticker, -1);
+    uint64_t due_us = e.tick.due_us;
+    while (e.count < 8 && ticker_hasten(f.ticker, &e.tick, e.tick.due_us, 0))
+        ;
+    assert_in_range(e.count, 4, 7);
+    int count = e.count;
+    while (e.count == count)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    assert_int_equal(e.deadlines_us[count], due_us + (uint64_t)count * 20000);
+    assert_true(ticker_now_us() >= e.deadlines_us[count]);
+    ticker_remove(f.ticker, &e.tick);
+    tear_down(&f);
+}
+
+static void a_tick_can_wait(void **state) {
+    (void)state;
+    struct fixture f;
+    struct eager e;
+    set_up(&f);
+    for (int hastened = 0; hastened < 2; hastened++) {
+        eager_start(&e, f.ticker, 1);
+        uint64_t due_us = e.tick.due_us;
+        while (e.count < 2)
+            uv_run(&f.loop, UV_RUN_ONCE);
+        if (hastened)
+            assert_true(ticker_hasten(f.ticker, &e.tick, due_us + 20000, 0));
+        while (e.count < 4)
+            uv_run(&f.loop, UV_RUN_ONCE);
+        assert_int_equal(e.deadlines_us[1], due_us + 20000);
+        assert_int_equal(e.deadlines_us[2], due_us + 20000);
+        assert_int_equal(e.deadlines_us[3], due_us + 40000);
+        ticker_remove(f.ticker, &e.tick);
+    }
+    tear_down(&f);
+}
+
 static void it_stops_and_starts_again(void **state) {
     (void)state;
     struct fixture f;
@@ -288,6 +374,9 @@ int main(void) {
         cmocka_unit_test(a_tick_may_remove_any_other),
         cmocka_unit_test(places_are_spread),
         cmocka_unit_test(a_deadline_can_be_moved),
+        cmocka_unit_test(a_tick_can_be_hastened),
+        cmocka_unit_test(a_tick_is_not_hastened_beyond_the_wheel),
+        cmocka_unit_test(a_tick_can_wait),
         cmocka_unit_test(it_stops_and_starts_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ static struct fixture {
     int offer_result;
     struct posted posted[32];
     unsigned posted_count;
-    unsigned offers, gone, bridges, leg_ups, agent_ups, agent_texts, leg_texts;
+    unsigned offers, gone, bridges, leg_ups, leg_audios, agent_ups, agent_texts, leg_texts;
     bool leg_open, agent_open;
     bool failing_agent;
     char digits[8]; // given to the agent
@@ -163,6 +163,11 @@ int bridge_leg_media(struct bridge *bridge) {
 void bridge_agent_up(struct bridge *bridge) {
     (void)bridge;
     f.agent_ups++;
+}
+
+void bridge_leg_audio(struct bridge *bridge) {
+    (void)bridge;
+    f.leg_audios++;
 }
 
 void bridge_agent_audio(struct bridge *bridge, const uint8_t *data, size_t len, bool message_end) {

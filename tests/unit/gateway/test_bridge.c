@@ -56,15 +56,39 @@ void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
     }
 }
 
+static uint64_t *due_of(const struct tick *tick) {
+    for (size_t i = 0; i < TICKS_MAX; i++) {
+        if (world.ticks[i] == tick)
+            return &world.due_us[i];
+    }
+    return NULL;
+}
+
+bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, uint32_t within_us) {
+    (void)ticker;
+    uint64_t *due_us = due_of(tick);
+    if (!due_us || *due_us - tick->wait_us > now_us + within_us)
+        return false;
+    uint64_t deadline_us = *due_us - tick->wait_us;
+    *due_us = deadline_us + tick->period_us;
+    tick->wait_us = 0;
+    tick->on_tick(deadline_us, tick->arg);
+    return true;
+}
+
+void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us) {
+    (void)ticker;
+    tick->wait_us = wait_us;
+    *due_of(tick) -= tick->period_us - wait_us;
+}
+
 static void pass_ms(uint32_t ms) {
     for (uint64_t end_us = world.now_us + ms * 1000u; world.now_us < end_us; world.now_us += 1000) {
         for (size_t i = 0; i < TICKS_MAX; i++) {
             struct tick *tick = world.ticks[i];
             if (!tick || world.due_us[i] > world.now_us)
                 continue;
-            uint64_t due_us = world.due_us[i];
-            world.due_us[i] += tick->period_us;
-            tick->on_tick(due_us, tick->arg);
+            ticker_hasten(NULL, tick, world.now_us, 0);
         }
     }
 }
@@ -81,7 +105,8 @@ struct world_call {
     uint64_t rx_packets;
     // heard by the leg
     uint64_t pcm_frames, silent_frames, payload_frames;
-    uint64_t last_write_us, longest_gap_us;
+    uint64_t last_write_us, longest_gap_us; // by the deadlines
+    uint64_t wrote_at_us;                   // by the clock
     int16_t *heard;
     size_t heard_samples, heard_cap;
     uint8_t last_payload[CODEC_MAX_PAYLOAD];
@@ -121,6 +146,7 @@ static size_t leg_read_payload(void *leg, uint8_t *out, size_t cap, uint32_t fra
 
 static void wrote(struct world_call *call, uint64_t now_us) {
     uint64_t gap_us = call->last_write_us ? now_us - call->last_write_us : 0;
+    call->wrote_at_us = world.now_us;
     if (gap_us > call->longest_gap_us)
         call->longest_gap_us = gap_us;
     call->last_write_us = now_us;
@@ -532,6 +558,76 @@ static void test_codec_changes_within_a_long_packet(void **state) {
     end(&call);
 }
 
+// An agent at 20 ms is followed: its chunk goes out the moment it comes, and one that is a little late is waited for.
+static void test_a_steady_agent_is_played_as_it_comes(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t late_ms, played_after_ms, silent;
+    } last[] = {{0, 0, 0}, {3, 0, 0}, {9, 0, 0}, {14, 30, 1}};
+    for (size_t i = 0; i < sizeof last / sizeof last[0]; i++) {
+        struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
+        uint8_t chunk[640];
+        memset(chunk, 0x21, sizeof chunk);
+        begin(&call, CONF_PCM, 16000, 20);
+        both_up(&call);
+        pass_ms(7);
+        for (int ms = 0; ms < 8000; ms += 20) {
+            bridge_agent_audio(call.bridge, chunk, sizeof chunk, true);
+            pass_ms(20);
+        }
+        uint64_t silent = call.silent_frames;
+        pass_ms(last[i].late_ms);
+        uint64_t came_us = world.now_us;
+        bridge_agent_audio(call.bridge, chunk, sizeof chunk, true);
+        pass_ms(1);
+        if (!last[i].played_after_ms)
+            assert_int_equal(call.wrote_at_us, came_us);
+        else
+            assert_true(call.wrote_at_us < came_us);
+        assert_int_equal(call.silent_frames - silent, last[i].silent);
+        end(&call);
+    }
+}
+
+// What it says in one go is paced as ever: nothing is sent ahead of its time, nothing waited for at its end.
+static void test_a_burst_is_not_hurried(void **state) {
+    (void)state;
+    struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
+    static uint8_t speech[32000];
+    begin(&call, CONF_PCM, 16000, 20);
+    both_up(&call);
+    bridge_agent_audio(call.bridge, speech, sizeof speech, true);
+    for (int ms = 1; ms <= 2000; ms++) {
+        pass_ms(1);
+        assert_true(world.now_us - call.wrote_at_us <= 20000 || ms < 22);
+    }
+    assert_int_equal(call.longest_gap_us, 20000);
+    assert_in_range(call.pcm_frames, 99, 100);
+    end(&call);
+}
+
+// The packet after the one that is ripe sets off the frame, when it comes shortly before the deadline.
+static void test_a_packet_sets_off_its_frame(void **state) {
+    (void)state;
+    struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
+    begin(&call, CONF_PCM, 16000, 20);
+    both_up(&call);
+    pass_ms(21); // the frame of 20 ms is out, the next one is due in 19
+    assert_int_equal(call.agent_frames, 1);
+    pass_ms(10);
+    bridge_leg_audio(call.bridge);
+    assert_int_equal(call.agent_frames, 1);
+    pass_ms(8);
+    bridge_leg_audio(call.bridge);
+    assert_int_equal(call.agent_frames, 2);
+    bridge_leg_audio(call.bridge);
+    pass_ms(20);
+    assert_int_equal(call.agent_frames, 2);
+    pass_ms(2);
+    assert_int_equal(call.agent_frames, 3);
+    end(&call);
+}
+
 static void test_comfort_noise(void **state) {
     (void)state;
     struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
@@ -591,6 +687,9 @@ int main(void) {
         cmocka_unit_test(test_g711_breaks_off_without_a_click),
         cmocka_unit_test(test_opus_from_the_agent),
         cmocka_unit_test(test_codec_changes_within_a_long_packet),
+        cmocka_unit_test(test_a_steady_agent_is_played_as_it_comes),
+        cmocka_unit_test(test_a_burst_is_not_hurried),
+        cmocka_unit_test(test_a_packet_sets_off_its_frame),
         cmocka_unit_test(test_comfort_noise),
         cmocka_unit_test(test_freed_inside_a_callback),
         cmocka_unit_test(test_bad_formats),

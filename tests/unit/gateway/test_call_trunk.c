@@ -125,6 +125,20 @@ static void the_answer_waits_for_the_agent(void **state) {
     assert_null(posted_of(SESSION_ENDED));
 }
 
+static void packets_reach_the_bridge_once_media_is_up(void **state) {
+    (void)state;
+    begin("sdp");
+    f.leg_events->on_audio(f.leg_arg);
+    assert_int_equal(f.leg_audios, 0);
+    agent_opens();
+    f.leg_events->on_up(f.leg_arg);
+    f.leg_events->on_audio(f.leg_arg);
+    assert_int_equal(f.leg_audios, 1);
+    mail(CALL_HANGUP, NULL);
+    f.leg_events->on_audio(f.leg_arg);
+    assert_int_equal(f.leg_audios, 1);
+}
+
 static void an_invite_without_an_offer_gets_ours(void **state) {
     (void)state;
     begin(NULL);
@@ -222,6 +236,7 @@ int main(void) {
 #define RULE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         RULE(the_answer_waits_for_the_agent),
+        RULE(packets_reach_the_bridge_once_media_is_up),
         RULE(an_invite_without_an_offer_gets_ours),
         RULE(an_answer_that_cannot_be_used_ends_the_call),
         RULE(an_offer_that_cannot_be_used_calls_no_agent),
