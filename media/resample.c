@@ -2,6 +2,7 @@
 #include "media/resample.h"
 
 #include "gateway/core/err.h"
+#include "media/polyphase.h"
 
 #include <limits.h>
 #include <speex/speex_resampler.h>
@@ -14,8 +15,10 @@ enum {
     QUALITY = 3, // clean for speech, and a third of the price of 10
 };
 
+// Equal rates have neither of the two.
 struct resampler {
-    SpeexResamplerState *speex; // owns; NULL where the rates are equal
+    struct polyphase *polyphase; // owns; where one rate is a multiple of the other
+    SpeexResamplerState *speex;  // owns; for all other ratios
     uint32_t in_rate_hz;
     uint32_t step_in, step_out; // the ratio in lowest terms
     uint32_t in_step;           // samples taken since a whole number of step_in
@@ -30,6 +33,14 @@ static uint32_t common_divisor(uint32_t a, uint32_t b) {
     return a;
 }
 
+static int filter_new(struct resampler *resampler) {
+    int err = polyphase_new(&resampler->polyphase, resampler->step_out, resampler->step_in);
+    if (err != -EINVAL)
+        return err;
+    resampler->speex = speex_resampler_init(1, resampler->step_in, resampler->step_out, QUALITY, NULL);
+    return resampler->speex ? 0 : -ENOMEM;
+}
+
 int resampler_new(struct resampler **out, uint32_t in_rate_hz, uint32_t out_rate_hz) {
     if (in_rate_hz < MIN_RATE_HZ || in_rate_hz > MAX_RATE_HZ || out_rate_hz < MIN_RATE_HZ ||
         out_rate_hz > MAX_RATE_HZ)
@@ -41,20 +52,21 @@ int resampler_new(struct resampler **out, uint32_t in_rate_hz, uint32_t out_rate
     resampler->in_rate_hz = in_rate_hz;
     resampler->step_in = in_rate_hz / divisor;
     resampler->step_out = out_rate_hz / divisor;
-    if (in_rate_hz != out_rate_hz) {
-        resampler->speex = speex_resampler_init(1, in_rate_hz, out_rate_hz, QUALITY, NULL);
-        if (!resampler->speex) {
-            free(resampler);
-            return -ENOMEM;
-        }
+    int err = in_rate_hz == out_rate_hz ? 0 : filter_new(resampler);
+    if (err) {
+        free(resampler);
+        return err;
     }
     *out = resampler;
     return 0;
 }
 
 void resampler_free(struct resampler *resampler) {
-    if (resampler && resampler->speex)
+    if (!resampler)
+        return;
+    if (resampler->speex)
         speex_resampler_destroy(resampler->speex);
+    polyphase_free(resampler->polyphase);
     free(resampler);
 }
 
@@ -85,24 +97,28 @@ int resampler_run(struct resampler *resampler, const int16_t *in, size_t in_samp
     size_t count = in_samples > INT_MAX / 64 ? SIZE_MAX : resampler_count(resampler, in_samples);
     if (count > out_cap)
         return -ENOBUFS;
-    if (!resampler->speex) {
-        if (in_samples)
-            memcpy(out, in, in_samples * sizeof *in);
-        return (int)in_samples;
-    }
-    feed(resampler->speex, in, in_samples, out, count);
+    if (resampler->polyphase)
+        polyphase_run(resampler->polyphase, in, in_samples, out);
+    else if (resampler->speex)
+        feed(resampler->speex, in, in_samples, out, count);
+    else if (in_samples)
+        memcpy(out, in, in_samples * sizeof *in);
     resampler->in_step = (uint32_t)((resampler->in_step + in_samples) % resampler->step_in);
     return (int)count;
 }
 
 uint32_t resampler_latency_us(const struct resampler *resampler) {
-    if (!resampler->speex)
-        return 0;
-    uint64_t samples = (uint64_t)speex_resampler_get_input_latency(resampler->speex);
+    uint64_t samples = 0;
+    if (resampler->polyphase)
+        samples = polyphase_latency(resampler->polyphase);
+    else if (resampler->speex)
+        samples = (uint64_t)speex_resampler_get_input_latency(resampler->speex);
     return (uint32_t)(samples * 1000000 / resampler->in_rate_hz);
 }
 
 void resampler_reset(struct resampler *resampler) {
+    if (resampler->polyphase)
+        polyphase_reset(resampler->polyphase);
     if (resampler->speex)
         speex_resampler_reset_mem(resampler->speex);
     resampler->in_step = 0;

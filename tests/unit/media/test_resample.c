@@ -84,11 +84,53 @@ static void test_no_alias(void **state) {
     assert_in_range(peak(out + samples / 10, samples / 2), 0, 100);
 }
 
+// The peak of a tone after resampling, of 10000 before.
+static int heard(uint32_t in_rate_hz, uint32_t out_rate_hz, uint32_t freq_hz) {
+    static int16_t out[SECOND];
+    size_t samples = run_second(in_rate_hz, out_rate_hz, freq_hz, out);
+    return peak(out + samples / 10, samples / 2);
+}
+
+// Telephone speech ends at 3.4 kHz: all of it passes between 8 kHz and its multiples, and nothing else does.
+static void test_multiples_keep_telephone_speech_whole(void **state) {
+    (void)state;
+    static const uint32_t multiples_hz[] = {16000, 24000, 48000};
+    for (size_t i = 0; i < sizeof multiples_hz / sizeof multiples_hz[0]; i++) {
+        for (uint32_t freq_hz = 100; freq_hz <= 3300; freq_hz += 800) {
+            assert_in_range(heard(8000, multiples_hz[i], freq_hz), 9800, 10100);
+            assert_in_range(heard(multiples_hz[i], 8000, freq_hz), 9500, 10100);
+        }
+        for (uint32_t freq_hz = 4200; freq_hz < multiples_hz[i] / 2; freq_hz += 700)
+            assert_in_range(heard(multiples_hz[i], 8000, freq_hz), 0, 16);
+    }
+}
+
+static void test_the_loudest_does_not_wrap(void **state) {
+    (void)state;
+    static int16_t square[4800], up[4800 * 6], down[4800];
+    for (size_t i = 0; i < 4800; i++)
+        square[i] = i / 40 % 2 ? INT16_MAX : INT16_MIN;
+    for (uint32_t ratio = 2; ratio <= 6; ratio++) {
+        struct resampler *resampler;
+        assert_int_equal(resampler_new(&resampler, 8000, 8000 * ratio), 0);
+        assert_int_equal(resampler_run(resampler, square, 4800, up, 4800 * ratio), 4800 * ratio);
+        resampler_free(resampler);
+        assert_int_equal(resampler_new(&resampler, 8000 * ratio, 8000), 0);
+        assert_int_equal(resampler_run(resampler, square, 4800, down, 4800),
+                         4800 / ratio + (4800 % ratio > 0));
+        resampler_free(resampler);
+        // In the middle of each half of the wave, 24 samples and some later: as loud as it was, with its sign.
+        for (size_t i = 400; i < 4760; i += 40)
+            assert_true(abs(up[(i + 44) * ratio] - square[i + 20]) < 4000);
+    }
+}
+
 static void test_exact_over_odd_blocks_and_rates(void **state) {
     (void)state;
     static const struct {
         uint32_t in_rate_hz, out_rate_hz;
-    } pairs[] = {{44100, 48000}, {22050, 16000}, {48000, 44100}, {8000, 48000}, {48000, 8000}, {11025, 8000}};
+    } pairs[] = {{44100, 48000}, {22050, 16000}, {48000, 44100}, {8000, 48000}, {48000, 8000},
+                 {8000, 16000},  {16000, 8000},  {48000, 16000}, {11025, 8000}};
     static int16_t in[1000], out[6001];
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         struct resampler *resampler;
@@ -174,6 +216,8 @@ int main(void) {
         cmocka_unit_test(test_steady_blocks),
         cmocka_unit_test(test_keeps_the_tone),
         cmocka_unit_test(test_no_alias),
+        cmocka_unit_test(test_multiples_keep_telephone_speech_whole),
+        cmocka_unit_test(test_the_loudest_does_not_wrap),
         cmocka_unit_test(test_exact_over_odd_blocks_and_rates),
         cmocka_unit_test(test_latency_is_what_it_says),
         cmocka_unit_test(test_reset_forgets),
