@@ -15,6 +15,7 @@
 #include "media/resample.h"
 #include "media/srtp.h"
 #include "signaling/wsc_frame.h"
+#include "tests/lockstep_clock.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -36,7 +37,6 @@ enum {
     RTP_SAMPLES = RTP_RATE / 50,
     PACKET_CAP = 2048,
     REPETITIONS_MAX = 15,
-    TICKS_MAX = 2,
 };
 
 // What all stages work on.
@@ -336,50 +336,6 @@ static uint64_t stage_udp(void) {
 }
 
 // ---- whole calls
-
-static struct {
-    struct tick *ticks[TICKS_MAX];
-    uint64_t now_us;
-} world = {.now_us = 1000000};
-
-// Stand in for gateway/core/ticker.c: the bench turns the clock.
-uint64_t ticker_now_us(void) {
-    return world.now_us;
-}
-
-int ticker_add(struct ticker *ticker, struct tick *tick, uint32_t period_ms) {
-    (void)ticker;
-    must(period_ms == FRAME_MS, "a period of 20 ms");
-    size_t i = world.ticks[0] ? 1 : 0;
-    world.ticks[i] = tick;
-    return 0;
-}
-
-void ticker_remove(struct ticker *ticker, struct tick *tick) {
-    (void)ticker;
-    for (size_t i = 0; i < TICKS_MAX; i++)
-        world.ticks[i] = world.ticks[i] == tick ? NULL : world.ticks[i];
-}
-
-void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
-    (void)ticker;
-    (void)tick;
-    (void)shift_us;
-}
-
-bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, uint32_t within_us) {
-    (void)ticker;
-    (void)tick;
-    (void)now_us;
-    (void)within_us;
-    return false; // all runs on the world's clock
-}
-
-void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us) {
-    (void)ticker;
-    (void)wait_us;
-    tick->on_tick(world.now_us, tick->arg);
-}
 
 struct path {
     struct audio_rx *rx;

@@ -27,6 +27,7 @@
 #include <cmocka.h>
 
 #include "../count_allocations.h"
+#include "tests/lockstep_clock.h"
 
 enum {
     RATE = 16000,
@@ -34,54 +35,9 @@ enum {
     PACKET_CAP = 2048,
     WARM_UP = 100,
     COUNTED = 500,
-    TICKS_MAX = 2,
     PATIENCE_MS = 20000,
     OPENSSL_EACH = 4, // allocations of OpenSSL's own for a record out and one in
 };
-
-// ---- the clock: stands in for gateway/core/ticker.c
-
-static struct {
-    struct tick *ticks[TICKS_MAX];
-    uint64_t now_us;
-} world;
-
-uint64_t ticker_now_us(void) {
-    return world.now_us;
-}
-
-int ticker_add(struct ticker *ticker, struct tick *tick, uint32_t period_ms) {
-    (void)ticker;
-    assert_int_equal(period_ms, FRAME_MS);
-    world.ticks[world.ticks[0] ? 1 : 0] = tick;
-    return 0;
-}
-
-void ticker_remove(struct ticker *ticker, struct tick *tick) {
-    (void)ticker;
-    for (size_t i = 0; i < TICKS_MAX; i++)
-        world.ticks[i] = world.ticks[i] == tick ? NULL : world.ticks[i];
-}
-
-void ticker_shift(struct ticker *ticker, struct tick *tick, int32_t shift_us) {
-    (void)ticker;
-    (void)tick;
-    (void)shift_us;
-}
-
-bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, uint32_t within_us) {
-    (void)ticker;
-    (void)tick;
-    (void)now_us;
-    (void)within_us;
-    return false; // all runs on the world's clock
-}
-
-void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us) {
-    (void)ticker;
-    (void)wait_us;
-    tick->on_tick(world.now_us, tick->arg);
-}
 
 // ---- the agent: a thread that sends every message back as it came
 
