@@ -56,7 +56,8 @@ export async function startSipHouse({ config = {}, number = {}, business = {}, h
   const ports = [];
   while (ports.length < 4) ports.push(await freePort(host));
   const [proxyPort, mediaPort, proxyTlsPort, mediaTlsPort] = ports;
-  const listen = (port, tlsPort) => [`udp:${host}:${port}`, `tcp:${host}:${port}`, ...(tls ? [`tls:${host}:${tlsPort}`] : [])];
+  const address = host.includes(':') ? `[${host}]` : host;
+  const listen = (port, tlsPort) => [`udp:${address}:${port}`, `tcp:${address}:${port}`, ...(tls ? [`tls:${address}:${tlsPort}`] : [])];
   const house = await startHouse({
     ...rest,
     config: merge(
@@ -75,7 +76,7 @@ export async function startSipHouse({ config = {}, number = {}, business = {}, h
   });
   house.platform.agentUrl = (session) => `${house.agent.url}/${session}`;
   const sip = { host, proxyPort, mediaPort, proxyTlsPort, mediaTlsPort };
-  sip.proxyUri = (params = `;X-Business-Id=${BUSINESS_ID};X-Phone-Id=${NUMBER_ID}`, port = proxyPort) => `sip:${NUMBER}@${host}:${port}${params}`;
+  sip.proxyUri = (params = `;X-Business-Id=${BUSINESS_ID};X-Phone-Id=${NUMBER_ID}`, port = proxyPort) => `sip:${NUMBER}@${address}:${port}${params}`;
   await until(async () => (await admin(house.gateway, 'nodes')).some((n) => n.state === 'running'), 'the node to be known');
   return { ...house, sip };
 }
