@@ -34,6 +34,7 @@ enum {
     MAX_SESSIONS = 16384,
     CTL_MAILBOX = 65536,
     MAX_BODY_BYTES = 65536,
+    FDS_LOOK_MS = 50,
     HANG_UP_TIMEOUT_MS = 5000, // after this the loops are closed whatever a peer still does
     TURN_TTL_S = 12 * 3600,
     ICE_REFRESH_MS = 600 * 1000, // names of STUN and TURN servers may move, and our own credentials age
@@ -73,7 +74,9 @@ struct gateway {
     size_t route_count, ws_route_count;
     uv_timer_t timer; // drain deadline, then hang-up deadline
     uv_timer_t ice_timer;
-    bool ice_known; // the workers have the servers of the conf in force
+    uint64_t fds_look_ms; // when to look again
+    bool fds_left;        // what was seen
+    bool ice_known;       // the workers have the servers of the conf in force
     char *ice_json;
     unsigned closing; // servers still closing
 };
@@ -90,11 +93,21 @@ static void on_mail(struct mail *mail, void *arg) {
         sessions_mail(gateway->sessions, mail);
 }
 
+// Looking costs as much as a request, and a session is no call yet: the call looks for itself.
+static bool descriptors_left(struct gateway *gateway) {
+    uint64_t now_ms = uv_now(gateway->loop);
+    if (now_ms >= gateway->fds_look_ms) {
+        gateway->fds_look_ms = now_ms + FDS_LOOK_MS;
+        gateway->fds_left = fds_left(FDS_PER_CALL);
+    }
+    return gateway->fds_left;
+}
+
 static const char *why_closed(void *arg) {
-    const struct gateway *gateway = arg;
+    struct gateway *gateway = arg;
     if (sessions_draining(gateway->sessions))
         return "The gateway is shutting down. Please try again.";
-    return fds_left(FDS_PER_CALL) ? NULL : "The gateway is at capacity. Please try again.";
+    return descriptors_left(gateway) ? NULL : "The gateway is at capacity. Please try again.";
 }
 
 static bool has_room(void *arg) {

@@ -37,13 +37,20 @@ struct httpc {
     CURLM *multi;
     uv_timer_t timer;
     struct transfer *transfers;
-    size_t watches;
+    size_t transfer_count, watches;
     bool closing, timer_closed;
 };
 
 static void free_when_quiet(struct httpc *client) {
     if (client->closing && client->timer_closed && !client->watches)
         free(client);
+}
+
+// While a burst lasts it finds its connections again; the fewer of it are left, the fewer are kept. Left to
+// itself libcurl keeps four idle connections for each request there ever was at once.
+static void keep_connections(struct httpc *client) {
+    size_t kept = client->transfer_count > CONNECTIONS_KEPT ? client->transfer_count : CONNECTIONS_KEPT;
+    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)kept);
 }
 
 static void transfer_free(struct transfer *transfer) {
@@ -63,6 +70,8 @@ static void unlink_transfer(struct transfer *transfer) {
     if (transfer->next)
         transfer->next->prev = transfer->prev;
     curl_multi_remove_handle(transfer->client->multi, transfer->easy);
+    transfer->client->transfer_count--;
+    keep_connections(transfer->client);
 }
 
 static int err_of(const struct transfer *transfer, CURLcode code) {
@@ -236,6 +245,7 @@ int httpc_new(struct httpc **out, uv_loop_t *loop) {
     }
     client->loop = loop;
     client->multi = multi;
+    keep_connections(client);
     uv_timer_init(loop, &client->timer);
     client->timer.data = client;
     curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket_wanted);
@@ -243,8 +253,6 @@ int httpc_new(struct httpc **out, uv_loop_t *loop) {
     curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_wanted);
     curl_multi_setopt(multi, CURLMOPT_TIMERDATA, client);
     curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)CONNECTIONS);
-    // Left to itself libcurl keeps four idle connections for each request there ever was at once.
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_KEPT);
     curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_PER_HOST);
     *out = client;
     return 0;
@@ -335,6 +343,8 @@ int httpc_send(struct httpc *client, const struct httpc_request *request,
     if (transfer->next)
         transfer->next->prev = transfer;
     client->transfers = transfer;
+    client->transfer_count++;
+    keep_connections(client);
     return 0;
 }
 

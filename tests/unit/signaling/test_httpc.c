@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -189,6 +190,47 @@ static void test_many_at_once(void **state) {
     assert_int_equal(t.err, 0);
 }
 
+// How many this process has; `which` is the same for as long as they are the same ones.
+static size_t sockets_open(uint64_t *which) {
+    size_t count = 0;
+    *which = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        struct stat about;
+        if (fstat(fd, &about) == 0 && S_ISSOCK(about.st_mode)) {
+            count++;
+            *which += about.st_ino;
+        }
+    }
+    return count;
+}
+
+// Both ends of each connection are here: 16 to one host, the same ones for as long as the burst lasts, then four.
+static void test_a_burst_finds_its_connections_again(void **state) {
+    (void)state;
+    enum { AT_ONCE = 32, ALL = 400 };
+    uint64_t which, first_which = 0;
+    size_t before = sockets_open(&which);
+    unsigned sent = 0;
+    char url[128];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/any", http_server_port(t.server));
+    uint64_t deadline = uv_hrtime() + 20ULL * 1000000000;
+    while (t.done < ALL && uv_hrtime() < deadline) {
+        for (; sent < ALL && sent < t.done + AT_ONCE; sent++)
+            assert_int_equal(send_to("GET", url, NULL, 10000), 0);
+        uv_run(&t.loop, UV_RUN_ONCE);
+        if (t.done < ALL / 4 || sent == ALL)
+            continue;
+        assert_int_equal(sockets_open(&which), before + 2 * 16);
+        if (!first_which)
+            first_which = which;
+        assert_int_equal(which, first_which);
+    }
+    assert_int_equal(t.requests, ALL);
+    while (sockets_open(&which) != before + 2 * 4 && uv_hrtime() < deadline)
+        uv_run(&t.loop, UV_RUN_NOWAIT);
+    assert_int_equal(sockets_open(&which), before + 2 * 4);
+}
+
 static void test_timeout(void **state) {
     (void)state;
     char url[128];
@@ -335,6 +377,7 @@ int main(void) {
         WITH_SERVER(test_redirect_is_not_followed),
         WITH_SERVER(test_body_cap),
         WITH_SERVER(test_many_at_once),
+        WITH_SERVER(test_a_burst_finds_its_connections_again),
         WITH_SERVER(test_timeout),
         WITH_SERVER(test_timeout_in_the_queue),
         WITH_SERVER(test_refused),
