@@ -42,15 +42,16 @@ const DEFAULTS = {
 };
 
 export class Gateway {
-  // `config` is laid over a working default.
-  static async start(config = {}, { env = {}, binary = BINARY, host = process.env.E2E_ADDRESS ?? '127.0.0.1', awaitRedis = true } = {}) {
+  // `config` is laid over a working default. `launcher`: the command that becomes the program.
+  static async start(config = {}, { env = {}, binary = BINARY, host = process.env.E2E_ADDRESS ?? '127.0.0.1', awaitRedis = true, launcher = [] } = {}) {
     const gateway = new Gateway();
     gateway.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-e2e-'));
     gateway.configFile = path.join(gateway.dir, 'appsettings.json');
     gateway.config = merge(merge(DEFAULTS, { Gateway: { DataDirectory: path.join(gateway.dir, 'data') } }), config);
     gateway.writeConfig(gateway.config);
     gateway.logs = [];
-    gateway.child = spawn(binary, ['--config', gateway.configFile], { env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
+    const [file, ...args] = [...launcher, binary, '--config', gateway.configFile];
+    gateway.child = spawn(file, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe'] });
     await once(gateway.child, 'spawn');
     gateway.exited = once(gateway.child, 'exit').then(([code, signal]) => ({ code, signal }));
     gateway.exited.then((end) => (gateway.end = end));
@@ -139,6 +140,13 @@ export class Gateway {
 
   signal(name) {
     this.child.kill(name);
+  }
+
+  // Dies as of a fault.
+  async kill() {
+    this.signal('SIGKILL');
+    await this.exited;
+    fs.rmSync(this.dir, { recursive: true, force: true });
   }
 
   // Ends it as an operator would, and insists on a clean end: exit 0, no sanitizer report.

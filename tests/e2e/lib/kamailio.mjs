@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Kamailio as a carrier's border element: it passes calls on to the proxy and follows the redirect itself, or leaves that
-// to the caller. `hides`: Via, Record-Route, Contact and Call-ID of the caller do not reach us.
+// Kamailio as a carrier's border element: it passes calls on to the proxy and follows the redirect itself, Contact by
+// Contact, or leaves that to the caller. `hides`: Via, Record-Route, Contact and Call-ID of the caller do not reach us. `proxy`: where the proxy is, if elsewhere.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -9,7 +9,7 @@ import path from 'node:path';
 import { until } from './gateway.mjs';
 import { freePort } from './sip.mjs';
 
-const config = (host, port, proxyPort, { follows = true, hides = false }) => `#!KAMAILIO
+const config = (host, port, proxyPort, { follows = true, hides = false, proxy = host }) => `#!KAMAILIO
 debug=2
 log_stderror=yes
 children=2
@@ -27,6 +27,9 @@ loadmodule "acc.so"
 loadmodule "xlog.so"
 loadmodule "uac_redirect.so"
 modparam("uac_redirect", "default_filter", "accept")
+modparam("tm", "contacts_avp", "tm_contacts")
+modparam("tm", "contact_flows_avp", "tm_contact_flows")
+modparam("tm", "fr_timer", 2000)
 ${hides ? 'loadmodule "topoh.so"\nmodparam("topoh", "mask_key", "a key")\nmodparam("topoh", "mask_ip", "192.0.2.1")\nmodparam("topoh", "mask_callid", 1)' : ''}
 
 request_route {
@@ -40,14 +43,25 @@ request_route {
   if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
   record_route();
   if ($ru =~ "X-CallQueue-Id=") { t_relay(); exit; }
-  $du = "sip:${host}:${proxyPort}";
+  $du = "sip:${proxy}:${proxyPort}";
   ${follows ? 't_on_failure("REDIRECTED");' : ''}
   t_relay();
 }
 
 failure_route[REDIRECTED] {
   if (t_check_status("302")) {
-    get_redirects("1:1");
+    get_redirects("3:3");
+    t_load_contacts();
+    route(NEXT);
+  }
+}
+
+failure_route[DEAD] { route(NEXT); }
+
+route[NEXT] {
+  if (t_next_contacts()) {
+    xlog("L_NOTICE", "tries $ru\n");
+    t_on_failure("DEAD");
     t_relay();
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Redis of a test's own, on a unix socket, that keeps what it holds.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -17,6 +17,11 @@ export class Redis {
   run() {
     const args = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'];
     this.child = spawn('redis-server', args, { stdio: 'ignore' });
+  }
+
+  // A command, and what it answers.
+  ask(...command) {
+    return execFileSync('redis-cli', ['-s', this.socket, ...command], { encoding: 'utf8' }).trim();
   }
 
   signal(name) {

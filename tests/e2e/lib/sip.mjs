@@ -270,6 +270,12 @@ export function parseSip(text) {
   };
 }
 
+// The Contacts of a redirect, in their order.
+export const contactsOf = (answer) =>
+  [...answer.headers.filter(([name]) => name === 'contact').join().matchAll(/<(sip:[^@>]*@\[?([^;>]+?)\]?:(\d+);X-CallQueue-Id=([^;>]+)[^>]*)>;q=([\d.]+)/g)].map(
+    ([, uri, host, port, queueId, q]) => ({ uri, host, port: Number(port), queueId, q: Number(q) }),
+  );
+
 // A UDP socket that speaks SIP as it is told. What came is in `received`; nothing is answered by itself but BYE.
 export class SipPeer {
   static async start({ t, host = HOST, autoBye = true } = {}) {
@@ -302,10 +308,10 @@ export class SipPeer {
     this.send(`SIP/2.0 ${status} ${reason}\r\n${head}\r\n${extra}Content-Length: 0\r\n\r\n`, request.from.port, request.from.address);
   }
 
-  // A call to be made with it: what its requests have in common.
-  newCall(uri, port, { caller = '+49309999', headers = '' } = {}) {
+  // A call to be made with it: what its requests have in common. `host`: where they go, if not to the peer's own.
+  newCall(uri, port, { caller = '+49309999', headers = '', host } = {}) {
     const n = ++serial;
-    return { uri, port, callId: `${n}-${process.pid}-${this.port}@test`, tag: `t${n}`, toTag: '', cseq: 1, caller, headers, branch: '' };
+    return { uri, port, host, callId: `${n}-${process.pid}-${this.port}@test`, tag: `t${n}`, toTag: '', cseq: 1, caller, headers, branch: '' };
   }
 
   request(call, method, { body = '', headers = '', cseq = call.cseq, branch, uri = call.target ?? call.uri } = {}) {
@@ -321,7 +327,7 @@ export class SipPeer {
   }
 
   invite(call, { body = '', ...rest } = {}) {
-    this.send(this.request(call, 'INVITE', { body, ...rest }), call.port);
+    this.send(this.request(call, 'INVITE', { body, ...rest }), call.port, call.host);
   }
 
   // The ACK of a final answer: of a failure within the transaction, else with a branch of its own. Learns the dialog.
@@ -329,16 +335,16 @@ export class SipPeer {
     call.toTag = /;tag=([^;>\s]+)/.exec(answer.header('to'))?.[1] ?? '';
     if (answer.status < 300) call.target = /<([^>]+)>/.exec(answer.header('contact'))?.[1] ?? call.uri;
     const cseq = Number(answer.header('cseq').split(' ')[0]);
-    this.send(this.request(call, 'ACK', { cseq, body, branch: answer.status < 300 ? undefined : call.branch, ...(answer.status < 300 ? {} : { uri: call.uri }) }), call.port);
+    this.send(this.request(call, 'ACK', { cseq, body, branch: answer.status < 300 ? undefined : call.branch, ...(answer.status < 300 ? {} : { uri: call.uri }) }), call.port, call.host);
   }
 
   cancel(call) {
-    this.send(this.request(call, 'CANCEL', { branch: call.branch }), call.port);
+    this.send(this.request(call, 'CANCEL', { branch: call.branch }), call.port, call.host);
   }
 
   bye(call) {
     call.cseq++;
-    this.send(this.request(call, 'BYE'), call.port);
+    this.send(this.request(call, 'BYE'), call.port, call.host);
   }
 
   of(call) {
@@ -358,6 +364,12 @@ export class SipPeer {
     return this.until(call, (m) => m.status >= 200 && m.header('cseq') === `${call.cseq} ${method}`, `a final answer to ${method}`, timeoutMs);
   }
 
+  // The call to be made to a Contact of the redirect of `first`.
+  follow(first, contact, options) {
+    const call = this.newCall(contact.uri, contact.port, { ...options, host: contact.host });
+    return Object.assign(call, { callId: first.callId, cseq: ++first.cseq, queueId: contact.queueId });
+  }
+
   // The proxy's 302: acknowledged; gives the call to make at the first backend.
   async redirected(uri, port, options) {
     const first = this.newCall(uri, port, options);
@@ -365,11 +377,7 @@ export class SipPeer {
     const answer = await this.final(first);
     this.ack(first, answer);
     if (answer.status !== 302) throw new Error(`expected 302, got ${answer.status} ${answer.reason}`);
-    const target = /<(sip:[^>]+)>/.exec(answer.header('contact'))[1];
-    const call = this.newCall(target, Number(/:(\d+);/.exec(target)[1]), options);
-    call.callId = first.callId;
-    call.cseq = 2;
-    call.queueId = /X-CallQueue-Id=([^;>]+)/.exec(target)[1];
+    const call = this.follow(first, contactsOf(answer)[0], options);
     return call;
   }
 
