@@ -6,6 +6,7 @@
 static const unsigned complexities[] = {0, 1, 3, 5, 8};
 static const double STEP_UP = 0.30, STEP_DOWN = 0.55, STEP_ALL = 0.75; // busy
 static const double SMOOTHING = 0.25, RESUME_BELOW = 0.10;
+static const double OWN_DOING = 0.50; // busy: what runs late then does so for its calls
 
 enum {
     LEVELS = sizeof complexities / sizeof complexities[0],
@@ -67,8 +68,9 @@ void load_control_step(struct load_control *control, const struct load_sample *s
     double limit = limits->busy_percent / 100.0;
     control->busy += SMOOTHING * (sample->busy - control->busy);
     control->calls += SMOOTHING * (sample->calls - control->calls);
-    bool late = limits->late_us && later_than(sample, limits->late_us);
+    // Half as late is enough where more calls would make it worse; of an idle worker it is somebody else's doing.
     bool uneasy = limits->late_us && later_than(sample, limits->late_us / 2);
+    bool late = uneasy && (later_than(sample, limits->late_us) || control->busy > OWN_DOING);
     bool calm = !uneasy && (limit <= 0 || control->busy < limit - RESUME_BELOW);
     control->late = control->late << 1 | late;
     control->calm = control->calm << 1 | calm;

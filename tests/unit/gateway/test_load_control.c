@@ -97,6 +97,21 @@ static void a_hiccup_refuses_nobody(void **state) {
     }
 }
 
+// Calls that are up must not wait until lateness is whole.
+static void a_busy_worker_refuses_when_half_as_late(void **state) {
+    (void)state;
+    const struct load_sample idle = {.busy = 0.3, .late_us = 6000}, busy = {.busy = 0.6, .late_us = 6000};
+    struct load_control control = started(&limits);
+    run(&control, 40, idle);
+    assert_int_equal(control.reason, LOAD_OK);
+    run(&control, 10, busy);
+    assert_int_equal(control.reason, LOAD_LATE);
+    run(&control, 40, idle); // half as late is not calm
+    assert_int_equal(control.reason, LOAD_LATE);
+    run(&control, 8, (struct load_sample){.busy = 0.6, .late_us = 5000});
+    assert_int_equal(control.reason, LOAD_OK);
+}
+
 static void half_late_is_not_calm(void **state) {
     (void)state;
     struct load_control control = started(&limits);
@@ -161,6 +176,7 @@ int main(void) {
         cmocka_unit_test(a_burst_takes_all_effort_away),
         cmocka_unit_test(a_late_worker_refuses_after_a_second),
         cmocka_unit_test(a_hiccup_refuses_nobody),
+        cmocka_unit_test(a_busy_worker_refuses_when_half_as_late),
         cmocka_unit_test(half_late_is_not_calm),
         cmocka_unit_test(a_full_core_refuses_until_there_is_room_again),
         cmocka_unit_test(without_limits_nobody_is_refused),
