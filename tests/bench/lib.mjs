@@ -20,6 +20,21 @@ export function sh(command, ...args) {
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+// Starts to watch the server's core; what it returns says which share of the time since then the machine's owner gave that core to
+// somebody else: ticks that nobody has been counted for, or that are said to be stolen. Much of it, and delays say little.
+export function watchCore() {
+  const read = () => {
+    const [user, nice, system, idle, iowait, irq, softirq] = fs.readFileSync('/proc/stat', 'utf8').split('\n')
+      .find((line) => line.startsWith(`cpu${SERVER_CORE} `)).split(' ').slice(1).map(Number);
+    return { at: performance.now(), had: user + nice + system + idle + iowait + irq + softirq };
+  };
+  const began = read();
+  return () => {
+    const now = read();
+    return Math.max(0, 1 - ((now.had - began.had) * 10) / (now.at - began.at)); // a tick is 10 ms
+  };
+}
+
 // The gateway as the benchmarks want it: every role, one worker, one number anybody may call, the load as the platform.
 export function gatewayConfig(bench, { agent = 'PCM', tls = false } = {}) {
   const rate = { OPUS: 48000, MULAW: 8000, ALAW: 8000 }[agent] ?? 16000;

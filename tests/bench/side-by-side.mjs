@@ -3,7 +3,7 @@
 // The gateway beside the floor, under the same load, in one run: for each case the floor and the gateway in turn, generator
 // on one core and server on the other, in a network namespace of its own.
 //
-//   sudo tests/bench/side-by-side.mjs [--build DIR] [--calls N] [--seconds S] [--json] [CASE...]
+//   sudo tests/bench/side-by-side.mjs [--build DIR] [--calls N] [--seconds S] [--no-floor] [--json] [CASE...]
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, gatewayConfig, pause, PORTS, SERVER_CORE, sh, TOP } from './lib.mjs';
@@ -14,6 +14,7 @@ const CASES = {
   mulaw: { what: 'SIP PCMU <-> MULAW, passed through', floor: ['-m', 'mulaw'], agent: 'MULAW', most: 1.5 },
   'pcm-wss': { what: 'SIP PCMU <-> PCM 16 kHz, wss', floor: ['-m', 'pcm16', '-q', '3', '-T'], agent: 'PCM', tls: true, most: 1.4 },
   'mulaw-wss': { what: 'SIP PCMU <-> MULAW, wss', floor: ['-m', 'mulaw', '-T'], agent: 'MULAW', tls: true, most: 1.4 },
+  g722: { what: 'SIP G.722 <-> PCM 16 kHz', agent: 'PCM', codec: 'G722' },
   web: { what: 'browser Opus <-> PCM 16 kHz', floor: ['-m', 'opus', '-x', '0'], agent: 'PCM', codec: 'OPUS', web: true, most: 1.25 },
   'web-opus': { what: 'browser Opus <-> OPUS, passed through', agent: 'OPUS', web: true, of: 'mulaw', most: 2 },
 };
@@ -26,16 +27,17 @@ const { values: options, positionals } = parseArgs({
     seconds: { type: 'string', default: '15' },
     warm: { type: 'string', default: '6' },
     rate: { type: 'string', default: '40' },
+    'no-floor': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
 if (options.help || positionals.some((name) => !CASES[name])) {
-  console.log(`usage: side-by-side.mjs [--build DIR] [--calls N] [--seconds S] [--warm S] [--rate R] [--json] [CASE...]\ncases: ${Object.keys(CASES).join(', ')}`);
+  console.log(`usage: side-by-side.mjs [--build DIR] [--calls N] [--seconds S] [--warm S] [--rate R] [--no-floor] [--json] [CASE...]\ncases: ${Object.keys(CASES).join(', ')}`);
   process.exit(options.help ? 0 : 2);
 }
 
-const bench = new Bench(options.build, ['iqra-gateway', 'bench/calls', 'bench/floor']);
+const bench = new Bench(options.build, ['iqra-gateway', 'bench/calls', ...(options['no-floor'] ? [] : ['bench/floor'])]);
 const file = (name) => path.join(bench.dir, name);
 
 function load(test, target, label, pid) {
@@ -49,7 +51,7 @@ function load(test, target, label, pid) {
 async function run(name) {
   const test = CASES[name];
   const result = { name, what: test.what };
-  if (test.floor) {
+  if (test.floor && !options['no-floor']) {
     const floor = bench.start(SERVER_CORE, 'bench/floor', ['-s', PORTS.floor, '-a', PORTS.agent, ...test.floor]);
     await pause(300);
     result.floor = await load(test, ['--sip', `127.0.0.1:${PORTS.floor}`], `${name} floor`, floor.pid);
@@ -77,7 +79,7 @@ function row(result, all) {
   const ratio = base ? result.gateway.cpuPerCall / base.cpuPerCall : undefined;
   const g = result.gateway;
   const spoilt = g.generatorWasTheLimit || result.floor?.generatorWasTheLimit ? ' (the generator was the limit: repeat)' : '';
-  return [result.what.padEnd(38), number(base?.cpuPerCall * 100, 4), number(g.cpuPerCall * 100, 4), `${number(ratio, 2)} of ${test.most}`,
+  return [result.what.padEnd(38), number(base?.cpuPerCall * 100, 4), number(g.cpuPerCall * 100, 4), `${number(ratio, 2)} of ${test.most ?? '-'}`,
     number(g.kbPerCall, 0), number(g.callerToAgentMs.p50, 1), number(g.callerToAgentMs.p99, 1), number(g.agentToCallerMs.p50, 1),
     number(g.agentToCallerMs.p99, 1), `${g.answered}/${g.calls}`].join('\t') + spoilt;
 }

@@ -45,7 +45,6 @@ struct callers {
     uint16_t sip_port;
     struct caller *caller;
     unsigned begun;
-    int64_t first_us;
 };
 
 static void sip_send(struct caller *caller, const char *method, const char *cseq_method, bool with_body) {
@@ -91,10 +90,8 @@ static void caller_rest(struct caller *caller, enum caller_state state) {
 }
 
 static void caller_fail(struct caller *caller, const char *why) {
-    struct run *run = caller->callers->run;
     caller_rest(caller, CALLER_FAILED);
-    if (!run->counters.failed++)
-        fprintf(stderr, "calls: the first call that failed: %s\n", why);
+    run_call_failed(caller->callers->run, false, why);
 }
 
 // ---- answers
@@ -212,8 +209,10 @@ static void caller_response(struct caller *caller, const char *message, int64_t 
         take_tag(caller, message);
         sip_send(caller, "ACK", "ACK", false);
         snprintf(line, sizeof line, "%.*s", (int)strcspn(message, "\r\n"), message);
-        if (caller->state == CALLER_INVITED)
-            caller_fail(caller, line);
+        if (caller->state != CALLER_INVITED)
+            return;
+        caller_rest(caller, CALLER_FAILED);
+        run_call_failed(caller->callers->run, status == 486 || status == 503, line);
     }
 }
 
@@ -345,11 +344,7 @@ static void caller_begin(struct caller *caller, int64_t now_us) {
 }
 
 static void begin_next(struct callers *callers, int64_t now_us) {
-    const struct options *options = &callers->run->options;
-    if (!callers->first_us)
-        callers->first_us = now_us;
-    while (callers->begun < options->calls &&
-           (double)(now_us - callers->first_us) / 1e6 * options->rate >= callers->begun)
+    while (run_may_begin(callers->run, callers->begun, now_us))
         caller_begin(&callers->caller[callers->begun++], now_us);
 }
 

@@ -83,6 +83,21 @@ void run_mark_heard(struct run *run, unsigned call, bool up, int64_t now_us) {
     *sent_us = 0;
 }
 
+bool run_may_begin(const struct run *run, unsigned begun, int64_t now_us) {
+    const struct options *options = &run->options;
+    unsigned first = options->calls - options->more;
+    if (begun < first)
+        return (double)(now_us - run->began_us) / 1e6 * options->rate >= begun;
+    return begun < options->calls && run->measuring &&
+           (double)(now_us - run->measured_us) / 1e6 * options->rate >= begun - first;
+}
+
+void run_call_failed(struct run *run, bool refused, const char *why) {
+    uint64_t *count = refused ? &run->counters.refused : &run->counters.failed;
+    if (!(*count)++)
+        fprintf(stderr, "calls: the first call that %s: %s\n", refused ? "was refused" : "failed", why);
+}
+
 static void on_clock(struct source *source, uint32_t events) {
     (void)events;
     struct clockwork *clock = (struct clockwork *)source;
@@ -137,7 +152,8 @@ static void run_turn(struct run *run, int64_t until_us, bool (*done)(const struc
 
 static bool all_begun(const struct run *run) {
     const struct counters *c = &run->counters;
-    return c->answered + c->failed >= run->options.calls && c->agents_connected >= c->answered;
+    return c->answered + c->refused + c->failed >= run->options.calls - run->options.more &&
+           c->agents_connected >= c->answered;
 }
 
 static int64_t seconds_from_now(double seconds) {
@@ -149,10 +165,11 @@ static int measure(struct run *run, struct report *report) {
         fprintf(stderr, "calls: --pid %d: there is no such process\n", (int)run->options.pid);
         return -ESRCH;
     }
+    run->began_us = run_now_us();
     run_turn(run, seconds_from_now(run->options.calls / run->options.rate + 40), all_begun);
     run_turn(run, seconds_from_now(run->options.warm_s), NULL);
     run->measuring = true;
-    report->began_us = run_now_us();
+    run->measured_us = report->began_us = run_now_us();
     if (run->options.pid)
         meter_read(&report->before, run->options.pid);
     getrusage(RUSAGE_SELF, &report->own_before);
@@ -219,5 +236,5 @@ int main(int argc, char **argv) {
     track_clear(&run.caller_track);
     agents_free(clock.agents);
     free(run.marks);
-    return err || run.counters.failed ? 1 : 0;
+    return err || run.counters.failed || run.counters.refused ? 1 : 0;
 }

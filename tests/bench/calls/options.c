@@ -19,6 +19,7 @@ static const char help[] =
     "  --seconds S          measured (20)          --warm S        before that, once all are up (3)\n"
     "  --life MIN-MAX       seconds that a call lives, at random; then its caller hangs up and soon calls "
     "again\n"
+    "  --more N             of the calls, begun only while it is measured (0)\n"
     "  --number N           of the first caller, the next one of the second (100000)   --dial N   what all "
     "of them dial\n"
     "  --uri PARAMS         behind the number, as ';X-Business-Id=1;X-Phone-Id=demo'\n"
@@ -51,6 +52,7 @@ enum {
     OPT_WARM,
     OPT_LIFE,
     OPT_OTHER,
+    OPT_MORE,
     OPT_NUMBER,
     OPT_DIAL,
     OPT_URI,
@@ -79,6 +81,7 @@ static const struct option known[] = {
     {"warm", required_argument, NULL, OPT_WARM},
     {"life", required_argument, NULL, OPT_LIFE},
     {"other", required_argument, NULL, OPT_OTHER},
+    {"more", required_argument, NULL, OPT_MORE},
     {"number", required_argument, NULL, OPT_NUMBER},
     {"dial", required_argument, NULL, OPT_DIAL},
     {"uri", required_argument, NULL, OPT_URI},
@@ -204,6 +207,8 @@ static bool take(struct options *o, int option, const char *text) {
         good = read_pair(text, ':', 999999999, 65535, &o->other_number, &value);
         o->other_port = (uint16_t)value;
         return good;
+    case OPT_MORE:
+        return read_number(text, 0, 20000, &o->more);
     case OPT_NUMBER:
         return read_number(text, 1, 999999999, &o->first_number);
     case OPT_DIAL:
@@ -257,6 +262,10 @@ int options_read(struct options *out, int argc, char **argv) {
                 fprintf(stderr, "calls: --%s %s\n", known[index].name, optarg ? optarg : "");
             return -EINVAL;
         }
+    }
+    if (out->more >= out->calls && out->more) {
+        fprintf(stderr, "calls: --more must be fewer than --calls\n");
+        return -EINVAL;
     }
     if (out->web.sin_port)
         out->caller_codec = CODEC_OPUS;

@@ -18,6 +18,7 @@ struct options {
     unsigned calls, first_number;
     unsigned dialled; // by every caller; 0 = each its own number
     double rate;      // calls begun in a second
+    unsigned more;    // of the calls, so many are begun once it is measured
     unsigned warm_s, seconds;
     unsigned life_min_s, life_max_s; // how long a call lives, at random; 0 = to the end
     unsigned other_number;           // callers from here on are another generator's; 0 = all are ours

@@ -10,9 +10,9 @@ static const double own_cpu_limit = 0.95, own_late_p99_ms = 5;
 
 void report_progress(const struct run *run, int64_t left_us) {
     const struct counters *c = &run->counters;
-    fprintf(stderr, "calls: %s, %llu of %u answered, %llu failed, %.0f s left\n",
+    fprintf(stderr, "calls: %s, %llu of %u answered, %llu refused, %llu failed, %.0f s left\n",
             run->measuring ? "measuring" : "warming up", (unsigned long long)c->answered, run->options.calls,
-            (unsigned long long)c->failed, (double)left_us / 1e6);
+            (unsigned long long)c->refused, (unsigned long long)c->failed, (double)left_us / 1e6);
 }
 
 static double seconds_of(struct timeval t) {
@@ -40,9 +40,10 @@ static json_t *report_json(const struct run *run, const struct report *report) {
     bool limited = own > own_cpu_limit || histogram_ms(&run->lateness, 0.99) > own_late_p99_ms;
     double kb_per_call = calls > 0 ? ((double)report->after.rss_kb - (double)report->idle.rss_kb) / calls : 0;
     json_t *root = json_pack(
-        "{s:s,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:f}", "label", run->options.label, "calls",
-        (json_int_t)run->options.calls, "answered", (json_int_t)c->answered, "failed", (json_int_t)c->failed,
-        "ended", (json_int_t)(c->byes_received + c->agents_lost), "seconds", seconds, "cpu", cpu / seconds,
+        "{s:s,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:f}", "label", run->options.label, "calls",
+        (json_int_t)run->options.calls, "answered", (json_int_t)c->answered, "refused",
+        (json_int_t)c->refused, "failed", (json_int_t)c->failed, "ended",
+        (json_int_t)(c->byes_received + c->agents_lost), "seconds", seconds, "cpu", cpu / seconds,
         "cpuPerCall", per_call, "callsPerCore", per_call > 0 ? 1 / per_call : 0, "kbPerCall", kb_per_call,
         "threads", (json_int_t)report->after.threads, "descriptors", (json_int_t)report->after.descriptors,
         "switchesPerSecond", (double)(report->after.switches - report->before.switches) / seconds);
@@ -76,10 +77,10 @@ static void print_delay(const json_t *root, const char *name, const char *key) {
 
 static void print_table(const struct run *run, const json_t *root) {
     const struct counters *c = &run->counters;
-    printf("%s%s%u calls for %.0f s: %llu answered, %llu failed, %llu ended early\n", run->options.label,
-           *run->options.label ? ": " : "", run->options.calls, number_at(root, "seconds", NULL),
-           (unsigned long long)c->answered, (unsigned long long)c->failed,
-           (unsigned long long)(c->byes_received + c->agents_lost));
+    printf("%s%s%u calls for %.0f s: %llu answered, %llu refused, %llu failed, %llu ended early\n",
+           run->options.label, *run->options.label ? ": " : "", run->options.calls,
+           number_at(root, "seconds", NULL), (unsigned long long)c->answered, (unsigned long long)c->refused,
+           (unsigned long long)c->failed, (unsigned long long)(c->byes_received + c->agents_lost));
     if (run->options.pid)
         printf("  CPU %.1f %% of a core, %.4f %% a call, %.0f calls a core; %.1f kB a call; %.0f threads, "
                "%.0f descriptors, %.0f switches a second\n",

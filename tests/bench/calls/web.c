@@ -24,13 +24,14 @@ void web_rest(struct web *web, enum web_state state) {
 }
 
 void web_fail(struct web *web, const char *why) {
-    struct run *run = web->webs->run;
     if (web->state == WEB_FAILED)
         return;
+    bool refused =
+        web->state == WEB_ASKING && web->text_len &&
+        (strncmp(web->text, "HTTP/1.1 202", 12) == 0 || strncmp(web->text, "HTTP/1.1 503", 12) == 0);
     web_rest(web, WEB_FAILED);
     stream_close(&web->stream);
-    if (!run->counters.failed++)
-        fprintf(stderr, "calls: the first call that failed: %s\n", why ? why : "an error without a message");
+    run_call_failed(web->webs->run, refused, why ? why : "an error without a message");
 }
 
 // ---- DTLS
@@ -216,11 +217,7 @@ static void web_turn(struct web *web, int64_t now_us) {
 }
 
 static void begin_next(struct webs *webs, int64_t now_us) {
-    const struct options *options = &webs->run->options;
-    if (!webs->first_us)
-        webs->first_us = now_us;
-    while (webs->begun < options->calls &&
-           (double)(now_us - webs->first_us) / 1e6 * options->rate >= webs->begun)
+    while (run_may_begin(webs->run, webs->begun, now_us))
         web_begin(&webs->web[webs->begun++], now_us);
 }
 

@@ -41,7 +41,6 @@ struct webs {
     struct cert *cert;
     struct web *web;
     unsigned begun;
-    int64_t first_us;
 };
 
 void web_rest(struct web *web, enum web_state state); // it has no call any more
