@@ -60,6 +60,9 @@ static void choose_capacity(struct load_control *control) {
     double capacity = control->limits.calls_assumed;
     if (limit > 0 && control->calls >= LOAD_FEW_CALLS && control->busy > 0)
         capacity = limit * control->calls / control->busy;
+    // While encoders could do with less, what calls cost says too much; all the more so while many are being set up.
+    if (control->level > 0 && capacity < control->limits.calls_assumed)
+        capacity = control->limits.calls_assumed;
     control->capacity = capacity < UINT16_MAX ? (uint32_t)capacity : UINT16_MAX;
 }
 

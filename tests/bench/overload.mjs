@@ -17,6 +17,7 @@ const CASES = {
 };
 // Twice the goals of an easy load. The first one beyond what the jitter buffers aim at.
 const MOST_MS = { up: 3, down: 24 };
+const AWAY = 0.05; // of the time the server's core was somebody else's: delays are the machine's own, and only ratios say anything
 const UP_BEFORE = 0.7;
 
 const { values: options, positionals } = parseArgs({
@@ -82,11 +83,14 @@ async function run(name) {
 // What is not as it must be.
 function faults(r) {
   const found = [];
+  const away = r.taken > AWAY;
+  const up = Math.max(r.targetMs + MOST_MS.up, away ? 2 * r.rest.callerToAgentMs.p99 : 0);
+  const down = Math.max(MOST_MS.down, away ? 2 * r.rest.agentToCallerMs.p99 : 0);
   if (r.failed) found.push(`${r.failed} calls failed`);
   if (r.ended) found.push(`${r.ended} calls ended early`);
   if (!r.refused) found.push('nobody was refused');
-  if (r.callerToAgentMs.p99 > r.targetMs + MOST_MS.up) found.push(`caller to agent p99 is more than ${MOST_MS.up} ms beyond the jitter buffers`);
-  if (r.agentToCallerMs.p99 > MOST_MS.down) found.push(`agent to caller p99 is more than ${MOST_MS.down} ms`);
+  if (r.callerToAgentMs.p99 > up) found.push(`caller to agent p99 is more than ${up.toFixed(1)} ms`);
+  if (r.agentToCallerMs.p99 > down) found.push(`agent to caller p99 is more than ${down.toFixed(1)} ms`);
   return found;
 }
 
@@ -101,7 +105,7 @@ function print(r) {
   row('generator late by', r.generatorLateMs);
   for (const line of r.said) console.log(`  the gateway: ${line}`);
   if (r.generatorWasTheLimit) console.log('  the generator was the limit: repeat');
-  if (r.taken > 0.05) console.log(`  the server's core was away for ${(100 * r.taken).toFixed(0)} % of the time: delays are the machine's own; repeat`);
+  if (r.taken > AWAY) console.log(`  the server's core was away for ${(100 * r.taken).toFixed(0)} % of the time: delays are judged by those at ${r.rest.calls} calls`);
   console.log(`  ${faults(r).join('; ') || 'as it must be'}`);
 }
 

@@ -23,15 +23,21 @@ void web_rest(struct web *web, enum web_state state) {
     web->turn_us = run->options.life_max_s ? run_now_us() + run_pause_us() : 0;
 }
 
-void web_fail(struct web *web, const char *why) {
+static void web_not_up(struct web *web, bool refused, const char *why) {
     if (web->state == WEB_FAILED)
         return;
-    bool refused =
-        web->state == WEB_ASKING && web->text_len &&
-        (strncmp(web->text, "HTTP/1.1 202", 12) == 0 || strncmp(web->text, "HTTP/1.1 503", 12) == 0);
     web_rest(web, WEB_FAILED);
     stream_close(&web->stream);
     run_call_failed(web->webs->run, refused, why ? why : "an error without a message");
+}
+
+void web_fail(struct web *web, const char *why) {
+    web_not_up(web, false, why);
+}
+
+void web_refuse(struct web *web, const char *answer) {
+    bool full = strncmp(answer, "HTTP/1.1 202", 12) == 0 || strncmp(answer, "HTTP/1.1 503", 12) == 0;
+    web_not_up(web, full, answer);
 }
 
 // ---- DTLS

@@ -45,7 +45,8 @@ struct webs {
 
 void web_rest(struct web *web, enum web_state state); // it has no call any more
 void web_fail(struct web *web, const char *why);
-void web_answer(struct web *web, const char *sdp); // the gateway's
+void web_refuse(struct web *web, const char *answer); // to its session request: no session, or one later
+void web_answer(struct web *web, const char *sdp);    // the gateway's
 
 int web_ask(struct web *web);    // begins the signalling
 void web_leave(struct web *web); // closes it as a page does

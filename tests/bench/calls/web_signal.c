@@ -146,7 +146,7 @@ static void web_session(struct web *web) {
         snprintf(web->path, sizeof web->path, "%s", path);
     json_decref(root);
     if (!path)
-        web_fail(web, web->text);
+        web_refuse(web, web->text);
     else if (web_connect(web, WEB_UPGRADING) != 0)
         web_fail(web, "no connection for signalling");
 }

@@ -152,10 +152,22 @@ static void capacity_follows_what_calls_cost(void **state) {
     assert_int_equal(control.capacity, 240);
     run(&control, 60, (struct load_sample){.busy = 0.034, .calls = 100}); // G.711
     assert_in_range(control.capacity, 2450, 2550);
-    run(&control, 60, (struct load_sample){.busy = 0.50, .calls = 100}); // Opus
+    run(&control, 60, (struct load_sample){.busy = 0.50, .calls = 100}); // Opus, which may become cheaper
+    assert_int_equal(control.capacity, 240);
+    run(&control, 60, (struct load_sample){.busy = 0.60, .calls = 120}); // it has
     assert_in_range(control.capacity, 168, 172);
     run(&control, 60, (struct load_sample){.busy = 0.84, .calls = 170});
     assert_in_range(control.capacity, 171, 173);
+}
+
+// Handshakes are dear, and over soon: while there is room, they do not make calls look dear.
+static void a_storm_of_setups_does_not_close_the_door(void **state) {
+    (void)state;
+    struct load_control control = started(&limits);
+    for (uint32_t calls = 0; calls < 120; calls += 15) {
+        run(&control, 1, (struct load_sample){.busy = 0.45, .calls = calls});
+        assert_int_equal(control.capacity, 240);
+    }
 }
 
 // Calls that came in this very window have cost nothing yet.
@@ -181,6 +193,7 @@ int main(void) {
         cmocka_unit_test(a_full_core_refuses_until_there_is_room_again),
         cmocka_unit_test(without_limits_nobody_is_refused),
         cmocka_unit_test(capacity_follows_what_calls_cost),
+        cmocka_unit_test(a_storm_of_setups_does_not_close_the_door),
         cmocka_unit_test(a_rush_does_not_look_cheap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
