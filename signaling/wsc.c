@@ -32,11 +32,12 @@ enum wsc_state { WSC_DIALLING, WSC_UPGRADING, WSC_OPEN, WSC_ENDED, WSC_LINGERING
 
 // Alive until the socket is open.
 struct handshake {
+    struct wsc_url url;
     char accept[WSC_ACCEPT_LEN + 1];
     bool protocol_offered;
-    char request[WSC_REQUEST_MAX];
+    char *request; // owns
     size_t request_len;
-    char response[WSC_RESPONSE_MAX];
+    char *response; // owns; WSC_RESPONSE_MAX bytes once the answer begins
     size_t response_len;
 };
 
@@ -60,18 +61,25 @@ struct wsc {
     size_t send_limit;
     struct handshake *handshake; // owns
     struct wsc_frames frames;
-    struct wsc_url url;
     uint8_t entropy[ENTROPY_BYTES]; // for masks; drawn in bulk, used once
     size_t entropy_at;
     char call_id[80];
 };
+
+static void handshake_free(struct handshake *hs) {
+    if (!hs)
+        return;
+    free(hs->request);
+    free(hs->response);
+    free(hs);
+}
 
 static void wsc_part_closed(struct wsc *ws) {
     if (--ws->parts)
         return;
     if (ws->events.on_closed)
         ws->events.on_closed(ws->events.arg);
-    free(ws->handshake);
+    handshake_free(ws->handshake);
     free(ws);
 }
 
@@ -273,6 +281,10 @@ static void take_answer(struct wsc *ws, const uint8_t *data, size_t len) {
     struct wsc_upgrade answer;
     size_t before = hs->response_len;
     size_t n = len < WSC_RESPONSE_MAX - before ? len : WSC_RESPONSE_MAX - before;
+    if (!hs->response && !(hs->response = malloc(WSC_RESPONSE_MAX))) {
+        wsc_end(ws, WSC_CLOSE_ABNORMAL, "out of memory");
+        return;
+    }
     memcpy(hs->response + before, data, n);
     hs->response_len += n;
     int header_len =
@@ -283,7 +295,7 @@ static void take_answer(struct wsc *ws, const uint8_t *data, size_t len) {
         refused(ws, &answer);
         return;
     }
-    free(ws->handshake);
+    handshake_free(hs);
     ws->handshake = NULL;
     ws->state = WSC_OPEN;
     uv_timer_stop(&ws->timer);
@@ -345,20 +357,34 @@ static bool has_header(const struct wsc_config *config, const char *name) {
     return false;
 }
 
-static int handshake_new(struct handshake **out, const struct wsc_config *config, const struct wsc_url *url) {
-    char key[WSC_KEY_LEN + 1];
+static int write_request(struct handshake *hs, const struct wsc_config *config) {
+    char key[WSC_KEY_LEN + 1], text[WSC_REQUEST_MAX];
+    int len = wsc_upgrade_key(key, hs->accept);
+    if (len == 0)
+        len = wsc_upgrade_request(text, sizeof text, &hs->url, key, config->headers, config->header_count);
+    if (len < 0)
+        return len;
+    hs->request = malloc((size_t)len);
+    if (!hs->request)
+        return -ENOMEM;
+    memcpy(hs->request, text, (size_t)len);
+    hs->request_len = (size_t)len;
+    return 0;
+}
+
+static int handshake_new(struct handshake **out, const struct wsc_config *config) {
     struct handshake *hs = calloc(1, sizeof *hs);
     if (!hs)
         return -ENOMEM;
-    int len = wsc_upgrade_key(key, hs->accept);
-    if (len == 0)
-        len = wsc_upgrade_request(hs->request, sizeof hs->request, url, key, config->headers,
-                                  config->header_count);
-    if (len < 0) {
-        free(hs);
-        return len;
+    int err = wsc_url_parse(config->url, &hs->url);
+    if (!err && hs->url.secure && !config->tls)
+        err = -EINVAL;
+    if (!err)
+        err = write_request(hs, config);
+    if (err) {
+        handshake_free(hs);
+        return err;
     }
-    hs->request_len = (size_t)len;
     hs->protocol_offered = has_header(config, "Sec-WebSocket-Protocol");
     *out = hs;
     return 0;
@@ -381,17 +407,14 @@ int wsc_connect(struct wsc **out, const struct wsc_config *config, const struct 
     struct wsc *ws = calloc(1, sizeof *ws);
     if (!ws)
         return -ENOMEM;
-    int err = wsc_url_parse(config->url, &ws->url);
-    if (!err && ws->url.secure && !config->tls)
-        err = -EINVAL;
-    if (!err)
-        err = handshake_new(&ws->handshake, config, &ws->url);
+    int err = handshake_new(&ws->handshake, config);
     if (err)
         goto out;
+    const struct wsc_url *url = &ws->handshake->url;
     struct wsc_stream_config stream = {
         .loop = config->loop,
         .tls = config->tls,
-        .url = &ws->url,
+        .url = url,
         .connect_timeout_ms = config->connect_timeout_ms,
         .queue_bytes =
             (config->send_limit_bytes < SEND_LIMIT_MIN ? SEND_LIMIT_MIN : config->send_limit_bytes) +
@@ -404,13 +427,13 @@ int wsc_connect(struct wsc **out, const struct wsc_config *config, const struct 
     wsc_fill(ws, config, events);
     if (config->connect_timeout_ms)
         uv_timer_start(&ws->timer, on_timer, config->connect_timeout_ms, 0);
-    log_debug(ws->call_id, "wsc", "connecting to %s port %s%s", ws->url.host, ws->url.port,
-              ws->url.secure ? " with TLS" : "");
+    log_debug(ws->call_id, "wsc", "connecting to %s port %s%s", url->host, url->port,
+              url->secure ? " with TLS" : "");
     *out = ws;
     return 0;
 
 out:
-    free(ws->handshake);
+    handshake_free(ws->handshake);
     free(ws);
     return err;
 }

@@ -56,7 +56,6 @@ struct wsc_stream {
     struct wsc_session *session; // owns, wss only
     uint8_t *ring;               // owns; made at first need
     size_t ring_cap, ring_at, ring_len, in_flight;
-    uint8_t in[READ_BYTES];
 };
 
 static void dial_next(struct wsc_stream *stream);
@@ -268,10 +267,12 @@ static void secure_bytes(struct wsc_stream *stream, const uint8_t *data, size_t 
     wsc_session_feed(stream->session, NULL, 0);
 }
 
+// One for all streams of a thread: libuv fills it and hands it to on_read before it asks for the next.
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+    static _Thread_local char in[READ_BYTES];
+    (void)handle;
     (void)suggested;
-    struct wsc_stream *stream = handle->data;
-    *buf = uv_buf_init((char *)stream->in, sizeof stream->in);
+    *buf = uv_buf_init(in, sizeof in);
 }
 
 static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf) {

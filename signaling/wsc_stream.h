@@ -3,7 +3,7 @@
 // write.
 //
 //   write   uv_try_write; what the kernel does not take goes into a ring that uv_write drains
-//   read    one buffer per stream, handed up as it fills
+//   read    one buffer per thread, handed up as it fills
 //
 // One loop's thread.
 #ifndef IQ_SIGNALING_WSC_STREAM_H
@@ -26,7 +26,7 @@ struct wsc_stream_events {
 struct wsc_stream_config {
     uv_loop_t *loop;
     const struct wsc_tls *tls; // borrowed, outlives the stream
-    const struct wsc_url *url; // borrowed, outlives the stream
+    const struct wsc_url *url; // borrowed until on_up, or to the end
     const char *tls_host;      // whom the certificate must name in place of url->host; borrowed, may be NULL
     const char *path;          // a unix socket in place of `url`, at most 107 bytes; borrowed likewise
     uint32_t connect_timeout_ms; // shared out among the addresses; the owner keeps the overall deadline
