@@ -145,14 +145,19 @@ static void unsay(struct said *said) {
 }
 
 static int say(const struct trunk *trunk, const struct saying *saying, struct said *out) {
-    struct said said = {.text = calloc(1, saying->cap), .version = trunk->version};
-    if (!said.text)
+    struct said said = {.version = trunk->version};
+    char *draft = calloc(1, saying->cap);
+    if (!draft)
         return -ENOMEM;
-    int len = write_sdp(trunk, saying, said.version, said.text);
-    if (len >= 0 && trunk->said && strcmp(said.text, trunk->said) != 0)
-        len = write_sdp(trunk, saying, ++said.version, said.text);
-    said.copy = len >= 0 ? strdup(said.text) : NULL;
-    if (!said.copy) {
+    int len = write_sdp(trunk, saying, said.version, draft);
+    if (len >= 0 && trunk->said && strcmp(draft, trunk->said) != 0)
+        len = write_sdp(trunk, saying, ++said.version, draft);
+    if (len >= 0) {
+        said.text = strdup(draft);
+        said.copy = strdup(draft);
+    }
+    forget(draft);
+    if (!said.text || !said.copy) {
         unsay(&said);
         return len < 0 ? len : -ENOMEM;
     }
