@@ -23,7 +23,7 @@ enum {
 
 struct iqra {
     struct agent *agent;
-    char *text; // owns; made when the first text comes
+    char *text; // owns; of the message that is coming, TEXT_MAX bytes; NULL between texts, which are rare
     size_t text_len;
     bool text_over; // the message that is coming is too long
 };
@@ -46,7 +46,7 @@ static void iqra_free(void *state) {
 
 static void gather_text(struct iqra *iqra, const uint8_t *data, size_t len) {
     if (!iqra->text)
-        iqra->text = calloc(1, TEXT_MAX);
+        iqra->text = malloc(TEXT_MAX);
     if (!iqra->text || len > TEXT_MAX - iqra->text_len)
         iqra->text_over = true;
     if (iqra->text_over || !len)
@@ -79,16 +79,19 @@ static bool take_command(struct iqra *iqra, const char *text, size_t len) {
 }
 
 static void text_done(struct iqra *iqra) {
+    char *text = iqra->text;
     size_t len = iqra->text_len;
     bool over = iqra->text_over;
+    iqra->text = NULL;
     iqra->text_len = 0;
     iqra->text_over = false;
     if (over)
         log_warn(agent_call_id(iqra->agent), "agent", "a text message beyond 64 KiB was dropped");
-    else if (!utf8_valid(iqra->text, len))
+    else if (!utf8_valid(text, len))
         agent_fail(iqra->agent, CLOSE_BAD_TEXT, "a text message is not UTF-8");
-    else if (!take_command(iqra, iqra->text, len))
-        agent_give_text(iqra->agent, iqra->text, len);
+    else if (!take_command(iqra, text, len))
+        agent_give_text(iqra->agent, text, len);
+    free(text);
 }
 
 static void iqra_on_data(void *state, enum wsc_kind kind, const uint8_t *data, size_t len, bool end) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 4080, SPARE_MAX = 2 };
+enum { BLOCK_BYTES = 2032, SPARE_MAX = 3 }; // three: 60 ms of the largest PCM may come at once, each time
 
 struct fifo_block {
     struct fifo_block *next;

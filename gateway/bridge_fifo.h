@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A byte queue in blocks: short queues live in two blocks that stay, bursts borrow more from the heap and
+// A byte queue in blocks: short queues live in a few blocks that stay, bursts borrow more from the heap and
 // give them back.
 #ifndef IQ_GATEWAY_BRIDGE_FIFO_H
 #define IQ_GATEWAY_BRIDGE_FIFO_H

@@ -50,9 +50,9 @@ struct pacer {
     uint64_t slack_since_us;
     bool at_message_end;
     uint64_t bytes_in, dropped_bytes, dropped_packets, underruns, trimmed_us;
-    uint8_t packet[CODEC_MAX_PAYLOAD]; // of the message that is coming
     size_t packet_len;
     bool packet_over;
+    uint8_t packet[]; // of the message that is coming; where audio comes in packets, CODEC_MAX_PAYLOAD bytes
 };
 
 // Before each packet in the fifo.
@@ -62,11 +62,12 @@ struct packet_head {
 };
 
 int pacer_new(struct pacer **out, const struct pacer_config *config) {
-    struct pacer *pacer = calloc(1, sizeof *pacer);
+    bool packets = config->codec == CODEC_OPUS;
+    struct pacer *pacer = calloc(1, sizeof *pacer + (packets ? CODEC_MAX_PAYLOAD : 0));
     if (!pacer)
         return -ENOMEM;
     pacer->config = *config;
-    pacer->packets = config->codec == CODEC_OPUS;
+    pacer->packets = packets;
     pacer->sample_bytes = config->codec == CODEC_L16 ? 2 : 1;
     pacer->bytes_per_ms = config->codec == CODEC_L16 ? config->rate_hz / 1000 * 2 : 8;
     pacer->target_ms =
@@ -184,8 +185,9 @@ static void begin(struct pacer *pacer, uint64_t now_us) {
     } else if (pacer->spoke) {
         settle(pacer);
         // An agent whose speech ended on half a sample means the next one to begin on a whole one.
+        uint8_t half;
         if (pacer->at_message_end)
-            fifo_take(&pacer->fifo, pacer->packet, pacer->fifo.len);
+            fifo_take(&pacer->fifo, &half, sizeof half);
     }
     count_from(pacer, now_us);
 }
