@@ -3,6 +3,7 @@
 
 #include "gateway/core/err.h"
 #include "gateway/core/log.h"
+#include "webrtc/dtls_bio.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -74,7 +75,8 @@ static int cert_make_ctx(struct cert *cert) {
     if (!ctx || !SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) ||
         !SSL_CTX_set_cipher_list(ctx, CIPHERS) || !SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384") ||
         !SSL_CTX_use_certificate(ctx, cert->x509) || !SSL_CTX_use_PrivateKey(ctx, cert->key) ||
-        SSL_CTX_set_tlsext_use_srtp(ctx, SRTP_PROFILES) != 0)
+        SSL_CTX_set_tlsext_use_srtp(ctx, SRTP_PROFILES) != 0 ||
+        !SSL_CTX_set_max_send_fragment(ctx, DTLS_MTU)) // so much is kept for each connection
         return -EIO;
     SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);

@@ -40,7 +40,7 @@ struct ice {
     char ufrag[MAX_CREDENTIAL], pwd[MAX_CREDENTIAL];
     char remote_ufrag[MAX_CREDENTIAL], remote_pwd[MAX_CREDENTIAL];
     enum ice_state state, told_state;
-    char candidates[MAX_LOCAL][ICE_CANDIDATE_TEXT];
+    char *candidates[MAX_LOCAL]; // owns
     size_t candidate_count, told_count;
     bool gathering_done, told_done, was_connected;
     uint64_t last_heard_us;
@@ -83,6 +83,8 @@ static void on_bridge_closed(void *arg) {
     struct ice *ice = arg;
     void (*on_closed)(void *) = ice->on_closed;
     void *closed_arg = ice->closed_arg;
+    for (size_t i = 0; i < ice->candidate_count; i++)
+        free(ice->candidates[i]);
     free(ice);
     on_closed(closed_arg);
 }
@@ -167,8 +169,10 @@ static void on_nice_candidate(NiceAgent *agent, NiceCandidate *nice, gpointer ar
         log_warn(ice->call_id, "ice", "more than %d candidates of our own; the rest is not told", MAX_LOCAL);
         return;
     }
-    if (ice_candidate_write(&candidate, ice->candidates[ice->candidate_count], ICE_CANDIDATE_TEXT) > 0)
-        ice->candidate_count++;
+    char text[ICE_CANDIDATE_TEXT];
+    char *kept = ice_candidate_write(&candidate, text, sizeof text) > 0 ? strdup(text) : NULL;
+    if (kept)
+        ice->candidates[ice->candidate_count++] = kept;
 }
 
 static void on_nice_packet(NiceAgent *agent, guint stream, guint component, guint len, gchar *data,
