@@ -24,6 +24,14 @@ static const struct {
 
 enum { RATE_COUNT = sizeof rates / sizeof rates[0] };
 
+// libopus' own state is large, 18 kB of a decoder and 43 of an encoder, and made at first use: a call that is
+// passed through never needs it.
+struct opus_tx {
+    OpusEncoder *encoder; // owns
+    size_t rate;          // of `rates`
+    opus_int32 loss_percent, complexity;
+};
+
 struct opus_rx {
     OpusDecoder *decoder; // owns
     uint32_t rate_hz;
@@ -62,35 +70,57 @@ static int opus_encoder_start(void **state, uint32_t rate_hz) {
     size_t at = nearest(rate_hz);
     if (rates[at].rate_hz != rate_hz)
         return -EINVAL;
-    int error = OPUS_OK;
-    OpusEncoder *encoder = opus_encoder_create((opus_int32)rate_hz, 1, OPUS_APPLICATION_VOIP, &error);
-    if (!encoder)
-        return error_of(error);
-    opus_encoder_ctl(encoder, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
-    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(rates[at].bit_rate));
-    opus_encoder_ctl(encoder, OPUS_SET_COMPLEXITY(DEFAULT_COMPLEXITY));
-    opus_encoder_ctl(encoder, OPUS_SET_DTX(0));
-    *state = encoder;
+    struct opus_tx *tx = calloc(1, sizeof *tx);
+    if (!tx)
+        return -ENOMEM;
+    tx->rate = at;
+    tx->complexity = DEFAULT_COMPLEXITY;
+    *state = tx;
     return 0;
 }
 
 static void opus_encoder_stop(void *state) {
-    opus_encoder_destroy(state);
-}
-
-static int opus_encode_frame(void *state, const int16_t *pcm, size_t samples, uint8_t *out, size_t cap) {
-    opus_int32 max = (opus_int32)(cap < CODEC_MAX_PAYLOAD ? cap : CODEC_MAX_PAYLOAD);
-    int len = opus_encode(state, pcm, (int)samples, out, max);
-    return len > 0 ? len : error_of(len);
+    struct opus_tx *tx = state;
+    if (tx->encoder)
+        opus_encoder_destroy(tx->encoder);
+    free(tx);
 }
 
 // FEC costs bits and a third more time, so it is on only while the far end loses packets.
+static void tune(const struct opus_tx *tx) {
+    opus_encoder_ctl(tx->encoder, OPUS_SET_PACKET_LOSS_PERC(tx->loss_percent));
+    opus_encoder_ctl(tx->encoder, OPUS_SET_INBAND_FEC(tx->loss_percent > 0));
+    opus_encoder_ctl(tx->encoder, OPUS_SET_COMPLEXITY(tx->complexity));
+}
+
+static int make_encoder(struct opus_tx *tx) {
+    int error = OPUS_OK;
+    tx->encoder = opus_encoder_create((opus_int32)rates[tx->rate].rate_hz, 1, OPUS_APPLICATION_VOIP, &error);
+    if (!tx->encoder)
+        return error_of(error);
+    opus_encoder_ctl(tx->encoder, OPUS_SET_SIGNAL(OPUS_SIGNAL_VOICE));
+    opus_encoder_ctl(tx->encoder, OPUS_SET_BITRATE(rates[tx->rate].bit_rate));
+    opus_encoder_ctl(tx->encoder, OPUS_SET_DTX(0));
+    tune(tx);
+    return 0;
+}
+
+static int opus_encode_frame(void *state, const int16_t *pcm, size_t samples, uint8_t *out, size_t cap) {
+    struct opus_tx *tx = state;
+    opus_int32 max = (opus_int32)(cap < CODEC_MAX_PAYLOAD ? cap : CODEC_MAX_PAYLOAD);
+    int err = tx->encoder ? 0 : make_encoder(tx);
+    if (err)
+        return err;
+    int len = opus_encode(tx->encoder, pcm, (int)samples, out, max);
+    return len > 0 ? len : error_of(len);
+}
+
 static void opus_encoder_tune(void *state, unsigned loss_percent, unsigned complexity) {
-    opus_int32 loss = (opus_int32)(loss_percent < 100 ? loss_percent : 100);
-    opus_int32 effort = (opus_int32)(complexity < MAX_COMPLEXITY ? complexity : MAX_COMPLEXITY);
-    opus_encoder_ctl(state, OPUS_SET_PACKET_LOSS_PERC(loss));
-    opus_encoder_ctl(state, OPUS_SET_INBAND_FEC(loss > 0));
-    opus_encoder_ctl(state, OPUS_SET_COMPLEXITY(effort));
+    struct opus_tx *tx = state;
+    tx->loss_percent = (opus_int32)(loss_percent < 100 ? loss_percent : 100);
+    tx->complexity = (opus_int32)(complexity < MAX_COMPLEXITY ? complexity : MAX_COMPLEXITY);
+    if (tx->encoder)
+        tune(tx);
 }
 
 static int opus_decoder_start(void **state, uint32_t rate_hz) {
@@ -99,12 +129,6 @@ static int opus_decoder_start(void **state, uint32_t rate_hz) {
     struct opus_rx *rx = calloc(1, sizeof *rx);
     if (!rx)
         return -ENOMEM;
-    int error = OPUS_OK;
-    rx->decoder = opus_decoder_create((opus_int32)rate_hz, 1, &error);
-    if (!rx->decoder) {
-        free(rx);
-        return error_of(error);
-    }
     rx->rate_hz = rate_hz;
     *state = rx;
     return 0;
@@ -112,8 +136,16 @@ static int opus_decoder_start(void **state, uint32_t rate_hz) {
 
 static void opus_decoder_stop(void *state) {
     struct opus_rx *rx = state;
-    opus_decoder_destroy(rx->decoder);
+    if (rx->decoder)
+        opus_decoder_destroy(rx->decoder);
     free(rx);
+}
+
+static int make_decoder(struct opus_rx *rx) {
+    int error = OPUS_OK;
+    if (!rx->decoder)
+        rx->decoder = opus_decoder_create((opus_int32)rx->rate_hz, 1, &error);
+    return rx->decoder ? 0 : error_of(error);
 }
 
 static int opus_decode_frame(void *state, const uint8_t *payload, size_t len, int16_t *pcm,
@@ -121,6 +153,9 @@ static int opus_decode_frame(void *state, const uint8_t *payload, size_t len, in
     struct opus_rx *rx = state;
     if (len > INT32_MAX)
         return -EBADMSG;
+    int err = make_decoder(rx);
+    if (err)
+        return err;
     int cap = (int)(cap_samples < CODEC_MAX_SAMPLES ? cap_samples : CODEC_MAX_SAMPLES);
     int samples = opus_decode(rx->decoder, payload, (opus_int32)len, pcm, cap, 0);
     return samples > 0 ? samples : error_of(samples);
@@ -141,6 +176,10 @@ static void conceal_units(struct opus_rx *rx, const uint8_t *next, size_t next_l
 
 static void opus_conceal(void *state, const uint8_t *next, size_t next_len, int16_t *pcm, size_t samples) {
     struct opus_rx *rx = state;
+    if (make_decoder(rx) != 0) {
+        memset(pcm, 0, samples * sizeof *pcm);
+        return;
+    }
     size_t unit = rx->rate_hz / UNITS_PER_SECOND;
     size_t most = unit * (CODEC_MAX_FRAME_MS * 2 / 5);
     size_t odd = samples % unit;
