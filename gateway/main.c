@@ -5,6 +5,7 @@
 #include "gateway/gateway.h"
 #include "gateway/options.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,15 @@ static int run(struct program *program, struct conf *conf) {
     return 0;
 }
 
+// What is large and short-lived (an SDP being read) is given back at once. In the heap, whatever is made meanwhile
+// for the whole call would lie behind it, and each call would leave a hole that the next one does not fit in.
+static void tune_heap(void) {
+    enum { LARGE = 64 * 1024 };
+    mallopt(M_MMAP_THRESHOLD, LARGE);
+}
+
 int main(int argc, char **argv) {
+    tune_heap();
     // Static, so that a start that failed half-way leaves nothing unreachable behind for the leak checker.
     static struct program program;
     struct options options;
