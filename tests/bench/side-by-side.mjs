@@ -8,15 +8,16 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, gatewayConfig, pause, PORTS, SERVER_CORE, sh, TOP } from './lib.mjs';
 
-// `of` is what the gateway's cost a call is divided by: the floor's, or the gateway's own in another case.
+// What is wanted: `most` as the ratio, `kb` as memory a call. `of` is what the gateway's cost a call is divided by: the
+// floor's, or the gateway's own in another case.
 const CASES = {
-  pcm: { what: 'SIP PCMU <-> PCM 16 kHz', floor: ['-m', 'pcm16', '-q', '3'], agent: 'PCM', most: 1.5 },
-  mulaw: { what: 'SIP PCMU <-> MULAW, passed through', floor: ['-m', 'mulaw'], agent: 'MULAW', most: 1.5 },
-  'pcm-wss': { what: 'SIP PCMU <-> PCM 16 kHz, wss', floor: ['-m', 'pcm16', '-q', '3', '-T'], agent: 'PCM', tls: true, most: 1.4 },
-  'mulaw-wss': { what: 'SIP PCMU <-> MULAW, wss', floor: ['-m', 'mulaw', '-T'], agent: 'MULAW', tls: true, most: 1.4 },
-  g722: { what: 'SIP G.722 <-> PCM 16 kHz', agent: 'PCM', codec: 'G722' },
-  web: { what: 'browser Opus <-> PCM 16 kHz', floor: ['-m', 'opus', '-x', '0'], agent: 'PCM', codec: 'OPUS', web: true, most: 1.25 },
-  'web-opus': { what: 'browser Opus <-> OPUS, passed through', agent: 'OPUS', web: true, of: 'mulaw', most: 2 },
+  pcm: { what: 'SIP PCMU <-> PCM 16 kHz', floor: ['-m', 'pcm16', '-q', '3'], agent: 'PCM', most: 1.5, kb: 64 },
+  mulaw: { what: 'SIP PCMU <-> MULAW, passed through', floor: ['-m', 'mulaw'], agent: 'MULAW', most: 1.5, kb: 64 },
+  'pcm-wss': { what: 'SIP PCMU <-> PCM 16 kHz, wss', floor: ['-m', 'pcm16', '-q', '3', '-T'], agent: 'PCM', tls: true, most: 1.4, kb: 110 },
+  'mulaw-wss': { what: 'SIP PCMU <-> MULAW, wss', floor: ['-m', 'mulaw', '-T'], agent: 'MULAW', tls: true, most: 1.4, kb: 110 },
+  g722: { what: 'SIP G.722 <-> PCM 16 kHz', agent: 'PCM', codec: 'G722', kb: 64 },
+  web: { what: 'browser Opus <-> PCM 16 kHz', floor: ['-m', 'opus', '-x', '0'], agent: 'PCM', codec: 'OPUS', web: true, most: 1.25, kb: 180 },
+  'web-opus': { what: 'browser Opus <-> OPUS, passed through', agent: 'OPUS', web: true, of: 'mulaw', most: 2, kb: 180 },
 };
 
 const { values: options, positionals } = parseArgs({
@@ -80,7 +81,7 @@ function row(result, all) {
   const g = result.gateway;
   const spoilt = g.generatorWasTheLimit || result.floor?.generatorWasTheLimit ? ' (the generator was the limit: repeat)' : '';
   return [result.what.padEnd(38), number(base?.cpuPerCall * 100, 4), number(g.cpuPerCall * 100, 4), `${number(ratio, 2)} of ${test.most ?? '-'}`,
-    number(g.kbPerCall, 0), number(g.callerToAgentMs.p50, 1), number(g.callerToAgentMs.p99, 1), number(g.agentToCallerMs.p50, 1),
+    `${number(g.kbPerCall, 0)} of ${test.kb}`, number(g.callerToAgentMs.p50, 1), number(g.callerToAgentMs.p99, 1), number(g.agentToCallerMs.p50, 1),
     number(g.agentToCallerMs.p99, 1), `${g.answered}/${g.calls}`].join('\t') + spoilt;
 }
 
