@@ -5,24 +5,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK_BYTES = 2032, SPARE_MAX = 3 }; // three: 60 ms of the largest PCM may come at once, each time
+// Large blocks are for a queue that is long already, and lie outside the heap (gateway/main.c): speech that came in one
+// burst leaves nothing behind once it is played. Small ones are kept, so that a short queue never allocates: four,
+// since 60 ms of the largest PCM may come at once, each time.
+enum { SMALL_BYTES = 2032, LARGE_BYTES = 65000, LONG_BYTES = 6 * SMALL_BYTES, SPARE_MAX = 4 };
 
 struct fifo_block {
     struct fifo_block *next;
-    uint8_t data[BLOCK_BYTES];
+    size_t size;
+    uint8_t data[];
 };
 
 // So many blocks that `len` more bytes fit, before any byte is moved.
 static int spare_for(struct fifo *fifo, size_t len) {
-    size_t left = fifo->tail ? BLOCK_BYTES - fifo->write_at : 0;
-    size_t need = len > left ? (len - left + BLOCK_BYTES - 1) / BLOCK_BYTES : 0;
-    while (fifo->spare_count < need) {
-        struct fifo_block *block = malloc(sizeof *block);
+    size_t room = fifo->tail ? fifo->tail->size - fifo->write_at : 0;
+    for (const struct fifo_block *block = fifo->spare; block; block = block->next)
+        room += block->size;
+    while (room < len) {
+        size_t size = fifo->len + room < LONG_BYTES ? SMALL_BYTES : LARGE_BYTES;
+        struct fifo_block *block = malloc(sizeof *block + size);
         if (!block)
             return -ENOMEM;
+        block->size = size;
         block->next = fifo->spare;
         fifo->spare = block;
         fifo->spare_count++;
+        room += size;
     }
     return 0;
 }
@@ -45,9 +53,10 @@ int fifo_put(struct fifo *fifo, const uint8_t *data, size_t len) {
     if (err)
         return err;
     while (len) {
-        if (!fifo->tail || fifo->write_at == BLOCK_BYTES)
+        if (!fifo->tail || fifo->write_at == fifo->tail->size)
             append_block(fifo);
-        size_t n = BLOCK_BYTES - fifo->write_at < len ? BLOCK_BYTES - fifo->write_at : len;
+        size_t left = fifo->tail->size - fifo->write_at;
+        size_t n = left < len ? left : len;
         memcpy(fifo->tail->data + fifo->write_at, data, n);
         fifo->write_at += n;
         fifo->len += n;
@@ -63,7 +72,7 @@ static void retire_head(struct fifo *fifo) {
     if (!fifo->head)
         fifo->tail = NULL;
     fifo->read_at = 0;
-    if (fifo->spare_count >= SPARE_MAX) {
+    if (block->size == LARGE_BYTES || fifo->spare_count >= SPARE_MAX) {
         free(block);
         return;
     }
@@ -77,13 +86,13 @@ size_t fifo_take(struct fifo *fifo, uint8_t *out, size_t len) {
         len = fifo->len;
     size_t done = 0;
     while (done < len && fifo->head) {
-        size_t end = fifo->head == fifo->tail ? fifo->write_at : BLOCK_BYTES;
+        size_t end = fifo->head == fifo->tail ? fifo->write_at : fifo->head->size;
         size_t n = end - fifo->read_at < len - done ? end - fifo->read_at : len - done;
         memcpy(out + done, fifo->head->data + fifo->read_at, n);
         fifo->read_at += n;
         fifo->len -= n;
         done += n;
-        if (fifo->read_at == BLOCK_BYTES || !fifo->len)
+        if (fifo->read_at == fifo->head->size || !fifo->len)
             retire_head(fifo);
     }
     return done;

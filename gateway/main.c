@@ -73,10 +73,11 @@ static int run(struct program *program, struct conf *conf) {
     return 0;
 }
 
-// What is large and short-lived (an SDP being read) is given back at once. In the heap, whatever is made meanwhile
-// for the whole call would lie behind it, and each call would leave a hole that the next one does not fit in.
+// What is large and short-lived (an SDP being read, an agent's speech that came in one burst) is given back to the
+// system at once. In the heap, whatever is made meanwhile for the whole call would lie behind it, and each call would
+// leave a hole that the next one does not fit in.
 static void tune_heap(void) {
-    enum { LARGE = 64 * 1024 };
+    enum { LARGE = 60 * 1024 };
     mallopt(M_MMAP_THRESHOLD, LARGE);
 }
 
