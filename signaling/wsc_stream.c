@@ -132,6 +132,13 @@ static void write_failed(struct wsc_stream *stream, int err) {
     uv_timer_start(&stream->timer, on_timer, WRITE_ERR_MS, 0);
 }
 
+// It was needed because the other side did not read for a while, which is rare, and may never be needed again.
+static void ring_free(struct wsc_stream *stream) {
+    free(stream->ring);
+    stream->ring = NULL;
+    stream->ring_at = 0;
+}
+
 static void ring_drain(struct wsc_stream *stream) {
     if (stream->in_flight || !stream->ring_len || stream->state >= STREAM_FAILED)
         return;
@@ -160,6 +167,8 @@ static void on_written(uv_write_t *request, int status) {
     stream->ring_at = (stream->ring_at + stream->in_flight) % stream->ring_cap;
     stream->ring_len -= stream->in_flight;
     stream->in_flight = 0;
+    if (!stream->ring_len)
+        ring_free(stream);
     ring_drain(stream);
     if (stream->want_room && stream->ring_len <= stream->ring_cap / 2 && stream->state == STREAM_UP) {
         stream->want_room = false;
