@@ -110,6 +110,7 @@ int telephony_set_conf(struct telephony *telephony, const struct conf *conf) {
 
 void telephony_announce(struct telephony *telephony) {
     nodes_beat(telephony->nodes);
+    trunks_redis_up(telephony->trunks);
 }
 
 void telephony_drain(struct telephony *telephony) {

@@ -55,7 +55,7 @@ void trunk_call_reject(struct trunk_call *call, struct trunk_verdict verdict, co
         callqueue_note(call->trunks->config.queue, call->id, why);
     struct sip_text *mail = call->sip_over ? NULL : sip_text_new(verdict.status, verdict.phrase);
     if (mail) {
-        mail->retry_after_s = verdict.status == 503 ? RETRY_S : 0;
+        mail->retry_after_s = verdict.status == 503 || verdict.status == 500 ? RETRY_S : 0;
         trunks_post(call->trunks, SIP_REJECT, call->key.handle, mail, sip_text_free);
     }
 }
@@ -171,7 +171,13 @@ static void lease_one(void *object, void *arg) {
     struct leases *leases = arg;
     if (!call->claimed || call->state == TRUNK_OVER)
         return;
-    leases->list[leases->count++] = (struct callqueue_lease){call->id, call->business_id};
+    leases->list[leases->count++] = (struct callqueue_lease){.id = call->id,
+                                                             .business_id = call->business_id,
+                                                             .number_id = call->number_id,
+                                                             .call_id = call->invite->request.call_id,
+                                                             .caller = call->invite->request.caller,
+                                                             .called = call->invite->request.called,
+                                                             .answered = call->state == TRUNK_UP};
     if (leases->count == sizeof leases->list / sizeof leases->list[0])
         leases_send(leases);
 }

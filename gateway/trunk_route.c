@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FULL_RETRY_S = 5 };
+enum { RETRY_S = 5 };
 
 // One question on its way.
 struct trunk_route {
@@ -46,11 +46,12 @@ static void on_opened(int err, enum callqueue_verdict verdict, void *arg) {
     if (err) {
         log_error(route->verdict.queue_id, "trunks", "no call queue entry (%s)", err_name(err));
         verdict_refuse(&route->verdict, 500, "Unable to create call queue entry");
+        route->verdict.retry_after_s = RETRY_S;
     } else if (verdict == CALLQUEUE_DUPLICATE) {
         verdict_refuse(&route->verdict, 482, "Call already exists");
     } else if (verdict == CALLQUEUE_FULL) {
         verdict_refuse(&route->verdict, 503, "Concurrency limit reached");
-        route->verdict.retry_after_s = FULL_RETRY_S;
+        route->verdict.retry_after_s = RETRY_S;
     } else if (verdict == CALLQUEUE_OK) {
         nodes_sent(route->trunks->config.nodes, route->nodes[0]);
     }

@@ -53,6 +53,10 @@ void trunks_mail(struct trunks *trunks, struct mail *mail) {
     }
 }
 
+void trunks_redis_up(struct trunks *trunks) {
+    trunk_calls_renew(trunks);
+}
+
 void trunks_drain(struct trunks *trunks) {
     trunks->draining = true;
 }

@@ -34,6 +34,7 @@ void trunks_set_stack(struct trunks *trunks, struct sip_stack *stack);
 int trunks_set_conf(struct trunks *trunks,
                     const struct conf *conf);               // held. -ENOMEM: the old one stays in force
 void trunks_mail(struct trunks *trunks, struct mail *mail); // enum sip_mail for ctl
+void trunks_redis_up(struct trunks *trunks); // it may have lost what our calls hold: it is told again at once
 void trunks_drain(struct trunks *trunks);
 // Calls that no session stands for: those being claimed or asked for at the platform.
 uint32_t trunks_pending(const struct trunks *trunks);

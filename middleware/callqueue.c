@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ARGS = 64 };
+enum { MAX_ARGS = 256 };
 
 struct callqueue {
     struct callqueue_config config;
@@ -258,14 +258,21 @@ void callqueue_over(struct callqueue *queue, const char *id, enum callqueue_stat
 }
 
 void callqueue_renew(struct callqueue *queue, const struct callqueue_lease *leases, size_t count) {
-    enum { EACH = (MAX_ARGS - 2) / 2 };
+    enum { EACH = (MAX_ARGS - 3) / 7 };
     for (size_t done = 0; done < count;) {
         struct args args;
         begin(queue, &args);
         add_number(&args, CALLQUEUE_LEASE_MS);
+        add(&args, queue->config.node_id);
         for (size_t i = 0; i < EACH && done < count; i++, done++) {
-            add(&args, leases[done].id);
-            add(&args, leases[done].business_id);
+            const struct callqueue_lease *lease = &leases[done];
+            add(&args, lease->id);
+            add(&args, lease->business_id);
+            add(&args, lease->number_id);
+            add(&args, lease->call_id);
+            add(&args, lease->caller);
+            add(&args, lease->called);
+            add_number(&args, lease->answered ? CALLQUEUE_PROCESSED_BACKEND : CALLQUEUE_PROCESSING_BACKEND);
         }
         tell(queue, &callqueue_lua_renew, &args);
     }

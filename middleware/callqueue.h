@@ -112,8 +112,10 @@ void callqueue_answered(struct callqueue *queue, const char *id, const char *ses
 // lease back.
 void callqueue_over(struct callqueue *queue, const char *id, enum callqueue_status status, const char *text);
 
+// A call that is here. Renewal also brings back its entry where Redis has lost it or others have given it up.
 struct callqueue_lease {
-    const char *id, *business_id;
+    const char *id, *business_id, *number_id, *call_id, *caller, *called; // never NULL
+    bool answered;
 };
 void callqueue_renew(struct callqueue *queue, const struct callqueue_lease *leases, size_t count);
 

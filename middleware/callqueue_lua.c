@@ -121,12 +121,24 @@ if not get(ARGV[2], 'status') then return 0 end\n\
 note(ARGV[2], ARGV[3])\n\
 return 1\n"};
 
-// Leases are taken again where Redis has lost them: the calls are up.
+// Leases are taken again, and entries made again or opened again, where Redis has lost them or a sweep has ended them:
+// the calls are up.
 struct redis_script callqueue_lua_renew = {.text = PRELUDE "\
-for i = 3, #ARGV, 2 do\n\
-  lease(ARGV[i], ARGV[i + 1], tonumber(ARGV[2]))\n\
-  redis.call('PEXPIRE', entry(ARGV[i]), day)\n\
-  redis.call('PEXPIRE', 'callqueue:log:' .. ARGV[i], day)\n\
+for i = 4, #ARGV, 7 do\n\
+  local id = ARGV[i]\n\
+  if redis.call('EXISTS', entry(id)) == 0 then\n\
+    local at = string.format('%.0f', now)\n\
+    redis.call('HSET', entry(id), 'business', ARGV[i + 1], 'number', ARGV[i + 2], 'callid', ARGV[i + 3],\n\
+      'caller', ARGV[i + 4], 'called', ARGV[i + 5], 'node', ARGV[3], 'created', at)\n\
+    redis.call('ZADD', 'callqueue:index', at, id)\n\
+    move(id, ARGV[i + 6], 'Redis had lost it: told again by ' .. ARGV[3])\n\
+  elseif get(id, 'ended') then\n\
+    redis.call('HDEL', entry(id), 'ended', 'reason')\n\
+    move(id, ARGV[i + 6], ARGV[3] .. ' is back, with the call')\n\
+  end\n\
+  lease(id, ARGV[i + 1], tonumber(ARGV[2]))\n\
+  redis.call('PEXPIRE', entry(id), day)\n\
+  redis.call('PEXPIRE', 'callqueue:log:' .. id, day)\n\
 end\n\
 return 0\n"};
 

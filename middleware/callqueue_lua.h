@@ -18,7 +18,7 @@ extern struct redis_script callqueue_lua_claim;    // id, node, region, lease ms
 extern struct redis_script callqueue_lua_answered; // id, session
 extern struct redis_script callqueue_lua_over;     // id, status, text
 extern struct redis_script callqueue_lua_note;     // id, text
-extern struct redis_script callqueue_lua_renew;    // lease ms, then id and business of each
+extern struct redis_script callqueue_lua_renew;    // lease ms, node, then 7 of each: see there
 extern struct redis_script callqueue_lua_sweep;    // nothing
 extern struct redis_script callqueue_lua_list;     // status or -1, offset, limit
 

@@ -61,6 +61,7 @@ static void refusals_have_their_statuses(void **state) {
     ask_for("abc");
     assert_int_equal(f.verdict.status, 500);
     assert_string_equal(f.verdict.reason, "Unable to create call queue entry");
+    assert_true(f.verdict.retry_after_s > 0);
 }
 
 static void without_a_node_the_entry_says_so(void **state) {

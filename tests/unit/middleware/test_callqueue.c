@@ -178,6 +178,16 @@ static int64_t leases(void) {
     return redis_ask(t.redis, &t.loop, "ZCARD callqueue:leases:123").integer;
 }
 
+static struct callqueue_lease lease_of(const char *id) {
+    return (struct callqueue_lease){.id = id,
+                                    .business_id = "123",
+                                    .number_id = "abc",
+                                    .call_id = "call-1@pbx",
+                                    .caller = "+49301",
+                                    .called = "+49302",
+                                    .answered = true};
+}
+
 // ---- the rules
 
 static void a_call_goes_from_the_proxy_to_its_end(void **state) {
@@ -332,7 +342,7 @@ static void a_lease_nobody_renews_is_free_again(void **state) {
     open_call("q2", "c2");
     claim_by(t.queue, "q2", false);
     t.now_ms += CALLQUEUE_LEASE_MS - 1;
-    const struct callqueue_lease lease = {"q2", "123"};
+    const struct callqueue_lease lease = lease_of("q2");
     callqueue_renew(t.queue, &lease, 1);
     assert_int_equal(open_call("q3", "c3"), CALLQUEUE_FULL);
     t.now_ms += 2;
@@ -343,14 +353,42 @@ static void a_lease_nobody_renews_is_free_again(void **state) {
 static void renewal_brings_back_what_redis_lost(void **state) {
     (void)state;
     redis_ask(t.redis, &t.loop, "FLUSHALL");
-    const struct callqueue_lease many[] = {{"q1", "123"}, {"q2", "123"}};
+    struct callqueue_lease many[] = {lease_of("q1"), lease_of("q2")};
+    many[1].answered = false;
     callqueue_renew(t.queue, many, 2);
     assert_int_equal(open_call("q3", "c3"), CALLQUEUE_FULL);
     assert_int_equal(leases(), 2);
-    callqueue_over(t.queue, "q1", CALLQUEUE_FAILED,
-                   "hung up"); // its entry is lost, so the lease must run out
-    t.now_ms += CALLQUEUE_LEASE_MS + 1;
-    assert_int_equal(open_call("q4", "c4"), CALLQUEUE_OK);
+    assert_string_equal(field("q1", "status"), "ProcessedBackend");
+    assert_string_equal(field("q1", "node"), "node-1");
+    assert_string_equal(field("q1", "caller"), "+49301");
+    assert_string_equal(field("q2", "status"), "ProcessingBackend");
+    callqueue_renew(t.queue, many, 2); // nothing more to bring back
+    assert_int_equal(json_array_size(entries(-1, 0, 100)), 3);
+    callqueue_answered(t.queue, "q2", "ses_2");
+    callqueue_over(t.queue, "q1", CALLQUEUE_FAILED, "hung up");
+    callqueue_over(t.queue, "q2", CALLQUEUE_FAILED, "hung up");
+    assert_string_equal(field("q2", "reason"), "hung up");
+    assert_int_equal(leases(), 0);
+}
+
+static void a_node_that_comes_back_has_its_calls_again(void **state) {
+    (void)state;
+    open_call("q1", "c1");
+    open_call("q2", "c2");
+    claim_by(t.queue, "q1", false);
+    claim_by(t.queue, "q2", false);
+    callqueue_answered(t.queue, "q1", "ses");
+    t.now_ms += CALLQUEUE_LEASE_MS;
+    assert_int_equal(sweep(), 2);
+    const struct callqueue_lease many[] = {lease_of("q1"), lease_of("q2")};
+    callqueue_renew(t.queue, many, 2);
+    assert_int_equal(leases(), 2);
+    assert_string_equal(field("q1", "status"), "ProcessedBackend");
+    assert_null(field("q1", "reason"));
+    assert_string_equal(field("q2", "status"), "ProcessedBackend"); // answered meanwhile
+    callqueue_over(t.queue, "q1", CALLQUEUE_FAILED, "hung up");
+    assert_string_equal(field("q1", "reason"), "hung up");
+    assert_int_equal(leases(), 1);
 }
 
 static void many_leases_are_renewed(void **state) {
@@ -360,7 +398,7 @@ static void many_leases_are_renewed(void **state) {
     struct callqueue_lease many[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
         snprintf(ids[i], sizeof ids[i], "c%zu", i);
-        many[i] = (struct callqueue_lease){ids[i], "123"};
+        many[i] = lease_of(ids[i]);
     }
     callqueue_renew(t.queue, many, COUNT);
     assert_int_equal(leases(), COUNT);
@@ -548,6 +586,7 @@ int main(void) {
         RULE(the_plan_is_counted_by_leases),
         RULE(a_lease_nobody_renews_is_free_again),
         RULE(renewal_brings_back_what_redis_lost),
+        RULE(a_node_that_comes_back_has_its_calls_again),
         RULE(many_leases_are_renewed),
         RULE(a_call_no_node_sees_expires),
         RULE(a_node_that_dies_is_noticed),
