@@ -115,12 +115,22 @@ export const seesAll = (gateway, ids) =>
     return ids.every((id) => states[id] === 'running');
   }, `${ids} to be running`, 30000);
 
+// All entries of the call queue, newest first; `status` filters.
+export async function queueOf(gateway, status = '') {
+  const entries = [];
+  for (;;) {
+    const page = await admin(gateway, `queue?status=${status}&offset=${entries.length}&limit=100`);
+    entries.push(...page.entries);
+    if (page.entries.length < 100) return entries;
+  }
+}
+
 // The entry of the call queue with this id, once `check` agrees.
 export async function entryOf(gateway, id, check = () => true, timeoutMs = 15000) {
   let entry;
   try {
     return await until(async () => {
-      entry = (await admin(gateway, 'queue?limit=100')).entries.find((e) => e.id === id);
+      entry = (await queueOf(gateway)).find((e) => e.id === id);
       return entry && check(entry) && entry;
     }, `the entry ${id}`, timeoutMs);
   } catch (error) {

