@@ -27,21 +27,27 @@ static void on_outcome(const char *id, const char *target, const char *args_text
 
 // One registration that waits for Redis.
 struct registration {
+    struct desk *desk; // borrowed
     hub_done_fn *done;
     void *arg;
+    char id[HUB_ID_MAX + 1];
 };
 
 static void registration_done(const struct registration *registration, const struct queue_state *state) {
     json_t *args = NULL;
     struct hub_event event = {.target = NULL};
+    bool known = state->position != QUEUE_IS_UNKNOWN;
     if (state->position > 0) {
         args = waiters_position_args(state->position, state->eta_s);
         event = (struct hub_event){"QueuePosition", args};
     } else if (state->position == QUEUE_IS_DONE) {
         args = json_loads(state->args, 0, NULL);
         event = (struct hub_event){state->target, args};
+    } else if (!known && waiters_has(registration->desk->waiters, registration->id)) {
+        // Redis has lost what its client has been waiting for.
+        args = json_loads(queue_failed_args, 0, NULL);
+        event = (struct hub_event){"SessionFailed", args};
     }
-    bool known = state->position != QUEUE_IS_UNKNOWN;
     registration->done(known ? 0 : -ENOENT, &event, args ? 1 : 0, registration->arg);
     json_decref(args);
 }
@@ -60,7 +66,8 @@ static void on_register(const char *id, hub_done_fn *done, void *done_arg, void 
     struct registration *registration = malloc(sizeof *registration);
     int err = -ENOMEM;
     if (registration) {
-        *registration = (struct registration){done, done_arg};
+        *registration = (struct registration){.desk = desk, .done = done, .arg = done_arg};
+        snprintf(registration->id, sizeof registration->id, "%s", id);
         err = queue_register(desk->queue, id, on_state, registration);
     }
     if (!err)

@@ -22,8 +22,9 @@ struct hub_event {
 };
 
 // `err` 0: the id exists; `events` is what its client has to know now, in this order, from the state as it
-// is: it may have been sent before. -ENOENT: no such id, or no longer. Another errno: not to be found out
-// now; the client is told to try again. Borrowed for the call.
+// is: it may have been sent before. -ENOENT: no such id, or no longer; `events` is what those hear who had registered
+// it, before their connections are closed. Another errno: not to be found out now; the client is told to try again.
+// Borrowed for the call.
 typedef void hub_done_fn(int err, const struct hub_event *events, size_t event_count, void *done_arg);
 
 // The desk's part. Ids are what a client sent: 1 to HUB_ID_MAX bytes of UTF-8 without control characters.

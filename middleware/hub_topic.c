@@ -235,8 +235,11 @@ static void reg_take(struct hub_reg *reg, int err) {
 
 static void topic_take(struct hub_topic *topic, int err, const struct hub_event *events, size_t count) {
     struct hub *hub = topic->hub;
-    struct hub_reg *reg = LIST_FIRST(&topic->regs), *next;
-    for (; reg; reg = next) {
+    struct hub_reg *reg, *next;
+    // What they waited for is lost: that is said before their connections are closed.
+    for (size_t i = 0; err == -ENOENT && i < count; i++)
+        topic_tell(topic, events[i].target, events[i].args);
+    for (reg = LIST_FIRST(&topic->regs); reg; reg = next) {
         next = LIST_NEXT(reg, of_topic);
         reg_take(reg, err);
     }

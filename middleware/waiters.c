@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { IS_LOST = -1 };
+
 struct waiters {
     struct waiters_config config;
-    json_t *told; // id -> the position it heard last, 0 = none
+    json_t
+        *told; // id -> the position it heard last, 0 = none, IS_LOST = it was told that it waits for nothing
     uv_timer_t look;
     uint64_t looked_ms; // uv_now
     bool stirred;       // the timer is set for what has changed, not for the next word to Redis
@@ -63,6 +66,17 @@ static void ask_outcome(struct waiters *waiters, const char *id) {
         outcome_free(outcome);
 }
 
+// Redis has lost it, and its client must not wait for ever. It is remembered until the next look, for a hub that finds
+// out at the same time.
+static void look_at_lost(struct waiters *waiters, const char *id, bool again) {
+    if (again) {
+        waiters_remove(waiters, id);
+        return;
+    }
+    json_object_set_new(waiters->told, id, json_integer(IS_LOST));
+    tell(waiters, id, "SessionFailed", json_loads(queue_failed_args, 0, NULL));
+}
+
 static void look_at(struct waiters *waiters, const char *id, const struct queue_state *state) {
     json_t *told = json_object_get(waiters->told, id);
     if (!told)
@@ -70,9 +84,7 @@ static void look_at(struct waiters *waiters, const char *id, const struct queue_
     if (state->position == QUEUE_IS_DONE) {
         ask_outcome(waiters, id);
     } else if (state->position == QUEUE_IS_UNKNOWN) {
-        // Redis has lost it, and its client must not wait for ever.
-        tell(waiters, id, "SessionFailed", json_loads(queue_failed_args, 0, NULL));
-        waiters_remove(waiters, id);
+        look_at_lost(waiters, id, json_integer_value(told) == IS_LOST);
     } else if (state->position > 0 && state->position != json_integer_value(told)) {
         json_object_set_new(waiters->told, id, json_integer(state->position));
         tell(waiters, id, "QueuePosition", waiters_position_args(state->position, state->eta_s));
@@ -149,6 +161,10 @@ int waiters_add(struct waiters *waiters, const char *id) {
 
 void waiters_remove(struct waiters *waiters, const char *id) {
     json_object_del(waiters->told, id);
+}
+
+bool waiters_has(const struct waiters *waiters, const char *id) {
+    return json_object_get(waiters->told, id) != NULL;
 }
 
 size_t waiters_count(const struct waiters *waiters) {

@@ -25,6 +25,8 @@ int waiters_new(struct waiters **out, const struct waiters_config *config);
 int waiters_add(struct waiters *waiters, const char *id);
 void waiters_remove(struct waiters *waiters, const char *id);
 void waiters_stir(struct waiters *waiters); // positions may have changed
+// Also when it was told just now that it waits for nothing.
+bool waiters_has(const struct waiters *waiters, const char *id);
 size_t waiters_count(const struct waiters *waiters);
 void waiters_close(struct waiters *waiters, void (*on_closed)(void *arg), void *arg);
 void waiters_free(struct waiters *waiters); // after redis_close has called back everything

@@ -16,14 +16,15 @@ function refusal(request, body, token) {
   return undefined;
 }
 
-// shape: 'cloud' | 'open'.  fault: undefined | 'stall' | 'garbage' | 'status500' | 'refuse'
+// shape: 'cloud' | 'open'.  fault: undefined | 'stall' | 'garbage' | 'status500' | 'refuse' | 'full'
+// faultOf(body): the same for one request for a session, which it is told of.
 // plan: undefined (no user/billing/*, as the self-hosted one) or { max, others, enforce }: how many calls it allows, how
 // many of somebody else's run, and whether it refuses beyond that.
 // refuseWith: a code that every session is refused with.  latencyMs: before each answer.
 export async function startPlatform({ host = '127.0.0.1', token = 'platform-secret', agentUrl, shape = 'cloud', plan, latencyMs = 0 } = {}) {
   const requests = [];
   const live = new Map(); // session id -> what was asked for
-  const platform = { requests, live, shape, fault: undefined, agentUrl, plan, latencyMs, refuseWith: undefined, peak: 0, polls: 0 };
+  const platform = { requests, live, shape, fault: undefined, faultOf: undefined, agentUrl, plan, latencyMs, refuseWith: undefined, peak: 0, polls: 0 };
   let sessions = 0;
 
   const running = () => live.size + (platform.plan?.others ?? 0);
@@ -32,11 +33,11 @@ export async function startPlatform({ host = '127.0.0.1', token = 'platform-secr
     if (url.endsWith('/usage')) return { currentUsage: { Call_Concurrency: running() } };
     return { Call_Concurrency: platform.plan.max };
   };
-  const answer = (match, request, body) => {
+  const answer = (match, request, body, fault) => {
     requests.push({ businessId: match[1], headers: request.headers, body });
-    const full = platform.plan?.enforce && running() >= platform.plan.max;
+    const full = fault === 'full' || (platform.plan?.enforce && running() >= platform.plan.max);
     const refused =
-      (platform.fault === 'refuse' && [200, 'CONFIG_REGION_ID_NOT_FOUND']) ||
+      (fault === 'refuse' && [200, 'CONFIG_REGION_ID_NOT_FOUND']) ||
       (platform.refuseWith && [200, platform.refuseWith]) ||
       refusal(request, body, token) ||
       (full && [200, 'CONCURRENCY_LIMIT_REACHED']);
@@ -65,9 +66,12 @@ export async function startPlatform({ host = '127.0.0.1', token = 'platform-secr
     if (isBilling && platform.plan) return json(200, { success: true, message: '', code: '', data: billing(request.url) });
     const match = /^\/api\/v1\/business\/([^/]+)\/websession\/initiate$/.exec(request.url);
     if (!match || request.method !== 'POST') return json(404, { success: false, message: 'no such endpoint' });
-    if (platform.fault === 'garbage') return response.end('<html>');
-    if (platform.fault === 'status500') return json(500, { success: false, message: 'inner text', code: 'X' });
-    return json(...answer(match, request, JSON.parse(Buffer.concat(chunks).toString())));
+    const body = JSON.parse(Buffer.concat(chunks).toString());
+    const fault = platform.faultOf?.(body) ?? platform.fault;
+    if (fault === 'stall') return undefined;
+    if (fault === 'garbage') return response.end('<html>');
+    if (fault === 'status500') return json(500, { success: false, message: 'inner text', code: 'X' });
+    return json(...answer(match, request, body, fault));
   });
   server.listen(0, host);
   await once(server, 'listening');

@@ -54,11 +54,11 @@ export async function waitInLine(gateway) {
 }
 
 // A client with what it has heard: events is [[target, argument], ...].
-export function makeClient(base, { client = 10, transport, reconnect, options = {} } = {}) {
+export function makeClient(base, { client = 10, transport, reconnect, quiet, options = {} } = {}) {
   const signalr = CLIENTS[client];
   const builder = new signalr.HubConnectionBuilder()
     .withUrl(`${base}/sessionHub`, { ...(transport && { transport: signalr.HttpTransportType[transport] }), ...options })
-    .configureLogging(signalr.LogLevel.Error);
+    .configureLogging(quiet ? signalr.LogLevel.None : signalr.LogLevel.Error);
   if (reconnect) builder.withAutomaticReconnect(reconnect);
   const connection = builder.build();
   const events = [];

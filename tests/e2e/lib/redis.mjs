@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // A Redis of a test's own, on a unix socket, that keeps what it holds.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 
 export class Redis {
-  constructor() {
+  // `keeps` false: what it holds is gone with its process.
+  constructor({ keeps = true } = {}) {
+    this.keeps = keeps;
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-redis-'));
     this.socket = path.join(this.dir, 'socket');
     this.target = `unix:${this.socket}`;
@@ -15,13 +18,22 @@ export class Redis {
   }
 
   run() {
-    const args = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', '', '--appendonly', 'yes', '--appendfsync', 'always'];
+    const args = ['--port', '0', '--unixsocket', this.socket, '--dir', this.dir, '--save', ''];
+    if (this.keeps) args.push('--appendonly', 'yes', '--appendfsync', 'always');
     this.child = spawn('redis-server', args, { stdio: 'ignore' });
   }
 
   // A command, and what it answers.
   ask(...command) {
     return execFileSync('redis-cli', ['-s', this.socket, ...command], { encoding: 'utf8' }).trim();
+  }
+
+  // The same without waiting, with arrays as such. It rejects with what Redis says, or why it could not be asked.
+  async query(...words) {
+    const { stdout } = await promisify(execFile)('redis-cli', ['-s', this.socket, '-e', '--json', ...words.map(String)]).catch((error) => {
+      throw new Error(`${error.stdout}${error.stderr}`.trim());
+    });
+    return JSON.parse(stdout);
   }
 
   signal(name) {

@@ -349,7 +349,7 @@ static inline void desk_answers(int err) {
         events[i].args = json_array_get(event, 1);
     }
     desk.done = NULL;
-    done(err, events, err ? 0 : count, desk.done_arg);
+    done(err, events, err && err != -ENOENT ? 0 : count, desk.done_arg);
 }
 
 static inline void desk_replays(const char *json) {

@@ -237,6 +237,11 @@ static void who_leaves_gets_a_deadline(void **state) {
     assert_int_equal(count(words), 1);
 }
 
+static bool nobody_waits(void *arg) {
+    (void)arg;
+    return waiters_count(t.desk->waiters) == 0;
+}
+
 // Redis has lost everything: whoever waits is not left waiting.
 static void who_waits_for_nothing_is_told(void **state) {
     (void)state;
@@ -248,7 +253,17 @@ static void who_waits_for_nothing_is_told(void **state) {
     waiters_stir(t.desk->waiters);
     await_told(2);
     assert_string_equal(t.told[1].target, "SessionFailed");
-    assert_int_equal(waiters_count(t.desk->waiters), 0);
+    // The hub may find out at the same time, and hears what it is to say before it hangs up; later no more.
+    struct registered registered = registration(waiting.request_id);
+    assert_int_equal(registered.err, -ENOENT);
+    assert_string_equal(registered.target, "SessionFailed");
+    assert_string_equal(registered.args, queue_failed_args);
+    waiters_stir(t.desk->waiters);
+    redis_until(&t.loop, nobody_waits, NULL);
+    assert_int_equal(t.told_count, 2);
+    registered = registration(waiting.request_id);
+    assert_int_equal(registered.err, -ENOENT);
+    assert_string_equal(registered.target, "");
 }
 
 static void a_closing_node_puts_back_what_it_serves(void **state) {

@@ -334,10 +334,13 @@ static void test_an_id_lost_in_an_outage(void **state) {
     ws_waiter(0, &ws);
     expect_said("back:known ");
     desk.err = -ENOENT;
+    desk_replays("[[\"E\",[]]]");
     redis_comes_back();
     assert_string_equal(
         taken(ws.text),
-        "{\"type\":7,\"error\":\"The request is not known any more.\",\"allowReconnect\":false}|");
+        EVENT(
+            "E",
+            "[]") "{\"type\":7,\"error\":\"The request is not known any more.\",\"allowReconnect\":false}|");
     pass(1);
     expect_said("left:known ");
     ws_gone(&ws);
