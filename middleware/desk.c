@@ -129,9 +129,10 @@ static bool may_serve(void *arg) {
 }
 
 void desk_redis_up(struct desk *desk) {
-    // It may have come back without the figures, and without the sessions.
-    slots_usage(desk->slots, usage_latest(desk->usage));
+    // It may have come back without the sessions and the figures; in this order, or ours would count as others', too.
     slots_renew(desk->slots);
+    slots_usage(desk->slots, usage_latest(desk->usage));
+    usage_poke(desk->usage);
     waiters_stir(desk->waiters);
     queue_runner_wake(desk->runner);
 }

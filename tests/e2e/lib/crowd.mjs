@@ -13,6 +13,7 @@ import { Redis } from './redis.mjs';
 const END = '\x1e';
 const OUTCOMES = ['SessionReady', 'SessionFailed'];
 const RECONNECT = [0, 100, 200, 400, 800, 800, 800, 800, 800, 800, 800, 800];
+export const sessionOf = ({ webSocketUrl }) => webSocketUrl.split('/').pop();
 const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const INVARIANTS = fs.readFileSync(`${TOP}/tests/unit/middleware/invariants.lua`, 'utf8');
 
@@ -195,7 +196,7 @@ export class Crowd {
   onOutcome(waiter) {
     const [target, argument] = waiter.outcomes[0];
     if (target !== 'SessionReady') return;
-    this.told.set(argument.webSocketUrl.split('/').pop(), waiter);
+    this.told.set(sessionOf(argument), waiter);
     this.onSession?.(argument.webSocketUrl, waiter);
   }
 
@@ -221,12 +222,12 @@ export class Crowd {
     this.onSession = (url) => setTimeout(() => this.end(url, webhooks[this.told.size % webhooks.length]), 50 + 200 * Math.random());
   }
 
-  // Until a node takes it, as the platform's tool would.
-  async webhook(id, known = true) {
+  // Until a node takes it, as the platform's tool would. `status`: what it may answer besides 200.
+  async webhook(id, status = 200) {
     const init = { method: 'POST', headers: { 'content-type': 'application/json', 'x-api-token': WEBHOOK_TOKEN }, body: JSON.stringify({ ConversationSessionId: id }) };
     await until(async () => {
       const response = await fetch(`${this.balancer.url}/api/webhook/session-ended`, init).catch(() => ({ status: 502 }));
-      assert.ok([200, 502, 503, ...(known ? [] : [400])].includes(response.status), `a webhook got ${response.status}`);
+      assert.ok([200, 502, 503, status].includes(response.status), `a webhook got ${response.status}`);
       return response.status < 500;
     }, 'a webhook to be taken', 30000);
   }
@@ -242,7 +243,7 @@ export class Crowd {
         this.unheard.add(id);
         this.orphans.add(id);
         this.platform.end(id);
-        this.webhooks.add(this.webhook(id, false).then(() => this.unheard.delete(id)));
+        this.webhooks.add(this.webhook(id, 400).then(() => this.unheard.delete(id)));
       }
     }, 500);
   }
@@ -301,6 +302,8 @@ export class Crowd {
     }, 'slots, leases and queue to be empty', 75000).catch((error) => assert.fail(`${error.message}: ${JSON.stringify(last)}`));
     this.looking = false;
     await this.watching;
+    await until(() => this.platform.live.size === 0, 'the sessions of nobody to be ended');
+    clearInterval(this.reaper);
     await Promise.all(this.webhooks); // the second ones
     assert.deepEqual(this.violations, []);
     for (const waiter of this.waiters) assert.equal(waiter.outcomes.length, 1, `${waiter.id}: ${JSON.stringify(waiter.outcomes)}`);
@@ -328,7 +331,7 @@ export class Crowd {
 export async function gather(crowd, count) {
   const first = await Promise.all(Array.from({ length: crowd.max }, (_, i) => crowd.ask(`a${i}`)));
   assert.deepEqual(first.map(({ status }) => status), first.map(() => 200));
-  for (const { webSocketUrl } of first) crowd.admitted.add(webSocketUrl.split('/').pop());
+  for (const one of first) crowd.admitted.add(sessionOf(one));
   const queued = [];
   for (let i = 0; i < count; i += 25) {
     queued.push(...await Promise.all(Array.from({ length: 25 }, (_, k) => crowd.ask(`w${i + k}`, { campaignId: k % 2 ? 'other' : 'demo' }))));
