@@ -118,6 +118,7 @@ struct hub {
     uv_timer_t timer;
     uint64_t now_ms; // as of the last tick
     bool draining, closing;
+    bool others; // other nodes have relayed, or have been relayed to
     LIST_HEAD(, hub_conn) conns;
     size_t conn_count;
     struct hub_map conns_by_id, topics, addresses;

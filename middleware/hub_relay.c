@@ -40,6 +40,7 @@ struct relay {
     enum hub_ask ask;
     bool may_begin;
     bool in_redis;                  // an answer of Redis is still to come
+    bool parked;                    // Redis is away: the client shall ask again
     struct http_exchange *exchange; // NULL once it was answered
     uint64_t deadline_ms, look_ms;
     char owner[HUB_NODE_MAX]; // "" while it is not known
@@ -127,9 +128,24 @@ static void take_owner(struct relay *relay, const char *owner) {
         relay_refuse(relay, 404, "There is no such connection.");
     } else {
         snprintf(relay->owner, sizeof relay->owner, "%s", owner);
+        relay->hub->others = true;
         metric_add(METRIC_HUB_RELAYED, 1);
         if (!relay->exchange)
             tell_left(relay);
+    }
+}
+
+// One node alone does well without Redis. With others a poll is most likely that of a connection of theirs: it waits a
+// little and is asked for again, and the connection is not lost.
+static void without_redis(struct relay *relay, int err) {
+    struct hub *hub = relay->hub;
+    if (relay->may_begin && err == -ENOTCONN && !hub->others) {
+        begin_here(relay);
+    } else if (relay->ask == HUB_ASK_POLL && err && !hub->closing) {
+        relay->parked = true;
+        relay->look_ms = hub->now_ms + HUB_TICK_MS;
+    } else {
+        relay_refuse(relay, 503, NULL);
     }
 }
 
@@ -140,10 +156,8 @@ static void on_found(int err, const struct redis_reply *reply, void *arg) {
     relay->in_redis = false;
     if (!err && reply->type == REDIS_STRING)
         take_owner(relay, reply->str);
-    else if (relay->may_begin && err == -ENOTCONN)
-        begin_here(relay); // one node alone does well without Redis
     else
-        relay_refuse(relay, 503, NULL);
+        without_redis(relay, err);
     relay_free_maybe(relay);
     if (hub->closing)
         hub_closed_maybe(hub);
@@ -205,12 +219,11 @@ void hub_relay(struct hub *hub, enum hub_ask ask, const char *id, bool may_begin
     if (!rc) {
         relay->in_redis = true;
         hub->redis_calls++;
-        http_hold(request->exchange, on_gone, relay);
-    } else if (rc == -ENOTCONN && may_begin) {
-        begin_here(relay);
     } else {
-        relay_refuse(relay, 503, NULL);
+        without_redis(relay, rc);
     }
+    if (relay->exchange)
+        http_hold(relay->exchange, on_gone, relay);
     relay_free_maybe(relay);
 }
 
@@ -240,6 +253,7 @@ static void take_request(struct hub *hub, const json_t *head, struct span body) 
     if (!from || !id || !name || ask == ASKS || strlen(from) >= sizeof caller.from)
         return;
     snprintf(caller.from, sizeof caller.from, "%s", from);
+    hub->others = true;
     struct hub_conn *conn = hub_map_get(&hub->conns_by_id, id);
     if (conn)
         hub_serve(conn, (enum hub_ask)ask, &caller, body);
@@ -318,9 +332,13 @@ static void look_after(struct relay *relay) {
 static void look(uint64_t handle, void *object, void *arg) {
     struct relay *relay = object;
     struct hub *hub = arg;
-    (void)handle;
     if (!relay->exchange || relay->in_redis)
         return;
+    if (relay->parked) {
+        if (hub->now_ms >= relay->look_ms)
+            ask_again(handle, relay, hub);
+        return;
+    }
     if (hub->now_ms < relay->deadline_ms) {
         if (relay->ask == HUB_ASK_POLL && hub->now_ms >= relay->look_ms)
             look_after(relay);

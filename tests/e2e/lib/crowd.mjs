@@ -219,7 +219,10 @@ export class Crowd {
   // Each session ends soon after its client has heard of it, and the webhook comes once, twice at once, late, or again later.
   endSessions() {
     const webhooks = [[0], [0, 0], [1500], [0], [0, 700]];
-    this.onSession = (url) => setTimeout(() => this.end(url, webhooks[this.told.size % webhooks.length]), 50 + 200 * Math.random());
+    this.onSession = (url) => {
+      const kind = webhooks[this.told.size % webhooks.length];
+      this.webhooks.add(rest(50 + 200 * Math.random()).then(() => this.end(url, kind)));
+    };
   }
 
   // Until a node takes it, as the platform's tool would. `status`: what it may answer besides 200.

@@ -268,6 +268,42 @@ static void test_long_polling_across_nodes(void **state) {
     assert_int_equal(slot_count(t.hub[1]->relays), 0);
 }
 
+// With other nodes about, a poll that comes while Redis is away is no connection of its own.
+static void test_long_polling_in_an_outage(void **state) {
+    (void)state;
+    static struct http_exchange exchange;
+    char query[QUERY], alone[QUERY];
+    negotiate(0, alone);
+    redis_fake.down = true;
+    poll_open(0, alone); // nobody else is known yet
+    redis_comes_back();
+    negotiate(0, query);
+    poll_open(0, query);
+    ask(1, "POST", query, HELLO REGISTER("known"));
+    poll(1, query, &exchange);
+    expect_polled(&exchange, 200, EMPTY_JSON COMPLETED);
+    redis_fake.down = true;
+    for (int i = 0; i < 3; i++) {
+        poll(1, query, &exchange);
+        assert_int_equal(exchange.replies, 0);
+        pass(1);
+        expect_polled(&exchange, 200, "");
+    }
+    redis_fake.down = false;
+    redis_fake.fail_with = -ETIMEDOUT;
+    poll(1, query, &exchange);
+    redis_fake.fail_with = 0;
+    assert_int_equal(exchange.replies, 0);
+    client_leaves(&exchange);
+    redis_comes_back();
+    poll(1, query, &exchange);
+    assert_int_equal(exchange.replies, 0);
+    send_event(0, "E", "[1]");
+    expect_polled(&exchange, 200, EVENT("E", "[1]"));
+    assert_int_equal(hub_connections(t.hub[1]), 0);
+    assert_int_equal(slot_count(t.hub[1]->relays), 0);
+}
+
 static void test_a_second_poll_takes_the_place_of_the_first(void **state) {
     (void)state;
     static struct http_exchange first, second, third;
@@ -409,6 +445,7 @@ int main(void) {
         WITH_NODES(test_long_polling),
         WITH_NODES(test_long_polling_in_silence),
         WITH_NODES(test_long_polling_across_nodes),
+        WITH_NODES(test_long_polling_in_an_outage),
         WITH_NODES(test_a_second_poll_takes_the_place_of_the_first),
         WITH_NODES(test_client_of_a_poll_leaves),
         WITH_NODES(test_a_goodbye_waits_for_its_poll),
