@@ -255,7 +255,7 @@ export class Crowd {
 
   async look({ newcomers = false } = {}) {
     const certain = [...this.told.keys()].filter((id) => this.platform.live.has(id));
-    const [slots, waiting, serving, leases, ...sessions] = await this.redis.ask('EVAL', INVARIANTS, 0, '', this.max, 20000, newcomers ? 1 : '');
+    const [slots, waiting, serving, leases, ...sessions] = await this.redis.query('EVAL', INVARIANTS, 0, '', this.max, 20000, newcomers ? 1 : '');
     for (const id of certain) {
       if (this.platform.live.has(id) && !sessions.includes(id)) this.violations.push(`a session without a slot: ${id}`);
     }
@@ -268,8 +268,8 @@ export class Crowd {
 
   // Its webhook may have come while Redis was looked at.
   async hasEnded(id) {
-    const slot = await this.redis.ask('GET', `slots:session:${id}`);
-    return (await this.redis.ask('EXISTS', `slots:slot:${slot}`)) === 0;
+    const slot = await this.redis.query('GET', `slots:session:${id}`);
+    return (await this.redis.query('EXISTS', `slots:slot:${slot}`)) === 0;
   }
 
   // From now on, until `close` or `rest`.
@@ -343,7 +343,7 @@ export async function gather(crowd, count) {
   const nameOf = new Map(queued.map(({ uniqueRequestId, name }) => [uniqueRequestId, name]));
   await crowd.wait([...nameOf.keys()]);
   await until(() => new Set(crowd.waiters.map(({ position }) => position)).size === count, 'a place for each', 30000);
-  const line = async (campaign) => (await crowd.redis.ask('ZRANGE', `queue:of:${campaign}`, 0, -1)).map((id) => nameOf.get(id));
+  const line = async (campaign) => (await crowd.redis.query('ZRANGE', `queue:of:${campaign}`, 0, -1)).map((id) => nameOf.get(id));
   return { first, nameOf, lines: { demo: await line('demo'), other: await line('other') } };
 }
 
