@@ -141,7 +141,7 @@ static void without_redis(struct relay *relay, int err) {
     struct hub *hub = relay->hub;
     if (relay->may_begin && err == -ENOTCONN && !hub->others) {
         begin_here(relay);
-    } else if (relay->ask == HUB_ASK_POLL && err && !hub->closing) {
+    } else if (relay->ask == HUB_ASK_POLL && err && hub->others && !hub->closing) {
         relay->parked = true;
         relay->look_ms = hub->now_ms + HUB_TICK_MS;
     } else {
