@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 8,                   // datagrams of one recvmmsg
     RECEIVE_BUFFER = 256 * 1024, // bytes: a second of a fast stream, should the loop be held up
     DSCP_EF = 46 << 2,
 };
@@ -98,40 +97,17 @@ static socklen_t address_len(const union udp_address *address) {
 
 // ---- receiving
 
-struct batch {
-    struct mmsghdr messages[BATCH];
-    struct iovec parts[BATCH];
-    union udp_address from[BATCH];
-    uint8_t data[BATCH][UDP_MAX_DATAGRAM];
-};
-
-static void batch_prepare(struct batch *batch) {
-    for (size_t i = 0; i < BATCH; i++) {
-        batch->parts[i] = (struct iovec){.iov_base = batch->data[i], .iov_len = UDP_MAX_DATAGRAM};
-        batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &batch->from[i],
-                                                     .msg_namelen = sizeof batch->from[i],
-                                                     .msg_iov = &batch->parts[i],
-                                                     .msg_iovlen = 1};
-    }
-}
-
+// One at a time: there is seldom more, and if there is, the loop comes back for it when the others have had their turn.
 static void on_readable(uv_poll_t *poll, int status, int events) {
     struct udp *udp = poll->data;
-    struct batch batch; // 17 KiB of stack rather than of every socket
+    uint8_t data[UDP_MAX_DATAGRAM];
+    union udp_address from;
+    socklen_t from_len = sizeof from;
     (void)status;
     (void)events;
-    for (int read = 0; read < UDP_MAX_PER_WAKE && !udp->closing; read += BATCH) {
-        batch_prepare(&batch);
-        int got = recvmmsg(udp->fd, batch.messages, BATCH, MSG_DONTWAIT, NULL);
-        for (int i = 0; i < got && !udp->closing; i++) {
-            bool whole = !(batch.messages[i].msg_hdr.msg_flags & MSG_TRUNC);
-            if (whole)
-                udp->events.on_datagram(udp, batch.data[i], batch.messages[i].msg_len, &batch.from[i],
-                                        udp->events.arg);
-        }
-        if (got < BATCH)
-            return;
-    }
+    ssize_t len = recvfrom(udp->fd, data, sizeof data, MSG_DONTWAIT | MSG_TRUNC, &from.sa, &from_len);
+    if (len >= 0 && len <= UDP_MAX_DATAGRAM)
+        udp->events.on_datagram(udp, data, (size_t)len, &from, udp->events.arg);
 }
 
 // ---- birth and death

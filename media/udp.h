@@ -16,7 +16,6 @@ struct udp;
 
 enum {
     UDP_MAX_DATAGRAM = 2048, // bytes; longer ones are dropped and counted
-    UDP_MAX_PER_WAKE = 64,   // datagrams read before the loop's other sockets have their turn
 };
 
 // sa.sa_family is AF_INET, AF_INET6, or AF_UNSPEC for "not known".
