@@ -29,7 +29,7 @@ loadmodule "uac_redirect.so"
 modparam("uac_redirect", "default_filter", "accept")
 modparam("tm", "contacts_avp", "tm_contacts")
 modparam("tm", "contact_flows_avp", "tm_contact_flows")
-modparam("tm", "fr_timer", 2000)
+modparam("tm", "fr_timer", 4000)
 ${hides ? 'loadmodule "topoh.so"\nmodparam("topoh", "mask_key", "a key")\nmodparam("topoh", "mask_ip", "192.0.2.1")\nmodparam("topoh", "mask_callid", 1)' : ''}
 
 request_route {
@@ -51,20 +51,22 @@ request_route {
 failure_route[REDIRECTED] {
   if (t_check_status("302")) {
     get_redirects("3:3");
-    t_load_contacts();
-    route(NEXT);
-  }
-}
-
-failure_route[DEAD] { route(NEXT); }
-
-route[NEXT] {
-  if (t_next_contacts()) {
-    xlog("L_NOTICE", "tries $ru\n");
-    t_on_failure("DEAD");
+    t_load_contacts(); # leaves a single one as it is
+    if (t_next_contacts()) t_on_failure("DEAD");
+    t_on_branch("TRIES");
     t_relay();
   }
 }
+
+failure_route[DEAD] {
+  if (t_next_contacts()) {
+    t_on_failure("DEAD");
+    t_on_branch("TRIES");
+    t_relay();
+  }
+}
+
+branch_route[TRIES] { xlog("L_NOTICE", "tries $ru\n"); }
 `;
 
 export class Kamailio {
