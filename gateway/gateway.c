@@ -21,6 +21,7 @@
 #include "gateway/sip_doors.h"
 #include "gateway/store.h"
 #include "gateway/telephony.h"
+#include "media/srtp.h"
 #include "signaling/browser.h"
 #include "webrtc/cert.h"
 #include "webrtc/sctp.h"
@@ -313,6 +314,9 @@ static int start_media(struct gateway *gateway, struct err_text *err) {
     int rc = cert_new(&gateway->cert);
     if (rc)
         return err_set(err, rc, "the DTLS certificate cannot be made (%s)", err_name(rc));
+    rc = srtp_ctx_prepare();
+    if (rc)
+        return err_set(err, rc, "SRTP does not start (%s)", err_name(rc));
     rc = wsc_tls_new(&gateway->tls, conf->agent.ca_file, "http/1.1");
     if (rc)
         return err_set(err, rc, "Agent.CaFile: \"%s\" cannot be used (%s): name a PEM file of certificates",

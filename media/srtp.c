@@ -112,6 +112,16 @@ void srtp_ctx_free(struct srtp_ctx *ctx) {
     free(ctx);
 }
 
+int srtp_ctx_prepare(void) {
+    static const uint8_t no_key[SRTP_CTX_MAX_KEY_LEN];
+    size_t len = srtp_ctx_key_len(SRTP_CTX_AEAD_AES_128_GCM);
+    struct srtp_ctx *ctx;
+    int err = srtp_ctx_new(&ctx, SRTP_CTX_AEAD_AES_128_GCM, no_key, len, SRTP_CTX_OUTBOUND);
+    if (!err)
+        srtp_ctx_free(ctx);
+    return err;
+}
+
 static int protect(struct srtp_ctx *ctx, uint8_t *packet, size_t *len, size_t cap, size_t min_len,
                    srtp_err_status_t (*run)(srtp_t, void *, int *)) {
     if (ctx->direction != SRTP_CTX_OUTBOUND)
