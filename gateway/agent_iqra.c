@@ -46,7 +46,7 @@ static void iqra_free(void *state) {
 
 static void gather_text(struct iqra *iqra, const uint8_t *data, size_t len) {
     if (!iqra->text)
-        iqra->text = malloc(TEXT_MAX);
+        iqra->text = calloc(1, TEXT_MAX);
     if (!iqra->text || len > TEXT_MAX - iqra->text_len)
         iqra->text_over = true;
     if (iqra->text_over || !len)

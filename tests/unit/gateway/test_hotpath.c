@@ -291,7 +291,7 @@ static size_t browser_packet(struct path *path) {
     int header_len = rtp_write(path->packet, PACKET_CAP, &header);
     int len = codec_encode(path->encoder, pcm, rate_hz / 50, path->packet + header_len, CODEC_MAX_PAYLOAD);
     assert_true(header_len > 0 && len > 0);
-    size_t whole = (size_t)(header_len + len);
+    size_t whole = (size_t)header_len + (size_t)len;
     assert_int_equal(srtp_ctx_protect(path->browser, path->packet, &whole, PACKET_CAP), 0);
     return whole;
 }
