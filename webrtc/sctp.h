@@ -13,7 +13,9 @@
 struct sctp_hub; // one per process
 struct sctp;     // one association
 
-enum { SCTP_STREAMS = 256 }; // each way at most; stream ids beyond are refused
+// Each way at most; stream ids beyond are refused. usrsctp keeps 64 bytes and more of each, used or not; browsers count
+// theirs from 0 in steps of two.
+enum { SCTP_STREAMS = 64 };
 
 // The hub runs usrsctp's timers every 10 ms on `loop` (any one loop), while there are associations. -EBUSY
 // when the process has a hub already.
