@@ -68,13 +68,11 @@ if limit > 0 and redis.call('ZCARD', leases) >= limit then\n\
 end\n\
 local at = string.format('%.0f', now)\n\
 redis.call('HSET', entry(id), 'business', business, 'number', ARGV[4], 'callid', ARGV[5], 'tag', ARGV[6],\n\
-  'cseq', cseq, 'status', status, 'created', at, 'updated', at, unpack(ARGV, 13))\n\
+  'cseq', cseq, 'status', status, 'created', at, 'updated', at, 'opened', text, unpack(ARGV, 13))\n\
 if verdict > 0 then redis.call('HSET', entry(id), 'reason', text, 'ended', at) end\n\
 redis.call('PEXPIRE', entry(id), day)\n\
 redis.call('ZADD', 'callqueue:index', at, id)\n\
 redis.call('ZADD', 'callqueue:status:' .. status, at, id)\n\
-redis.call('RPUSH', 'callqueue:log:' .. id, at .. ' ' .. text)\n\
-redis.call('PEXPIRE', 'callqueue:log:' .. id, day)\n\
 if verdict > 0 then return verdict end\n\
 redis.call('SET', seen, id, 'PX', day)\n\
 lease(id, business, tonumber(ARGV[9]))\n\
@@ -171,7 +169,10 @@ for _, id in ipairs(ids) do\n\
     table.insert(fields, 'id')\n\
     table.insert(fields, id)\n\
     table.insert(answer, fields)\n\
-    table.insert(answer, redis.call('LRANGE', 'callqueue:log:' .. id, 0, -1))\n\
+    local log = redis.call('LRANGE', 'callqueue:log:' .. id, 0, -1)\n\
+    local birth = redis.call('HMGET', entry(id), 'created', 'opened')\n\
+    if birth[2] then table.insert(log, 1, birth[1] .. ' ' .. birth[2]) end\n\
+    table.insert(answer, log)\n\
   end\n\
 end\n\
 return answer\n"};

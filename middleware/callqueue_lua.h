@@ -2,7 +2,7 @@
 // The scripts of callqueue.c: each one step of an entry's life, atomic across nodes.
 //
 //   callqueue:entry:ID     hash     status, the call, who has it, times in ms
-//   callqueue:log:ID       list     "ms text", the last 32
+//   callqueue:log:ID       list     "ms text", the last 32 of what came after the first, which is in the entry: most have no more
 //   callqueue:index        zset     ID by its birth; callqueue:status:N the same for one status
 //   callqueue:call:B:N:C:T string   ID, by business, number, Call-ID and From-tag
 //   callqueue:leases:B     zset     ID by when its lease of the business' plan ends
