@@ -3,7 +3,7 @@
 // The gateway beside the floor, under the same load, in one run: for each case the floor and the gateway in turn, generator
 // on one core and server on the other, in a network namespace of its own.
 //
-//   sudo tests/bench/side-by-side.mjs [--build DIR] [--calls N] [--seconds S] [--no-floor] [--json] [CASE...]
+//   sudo tests/bench/side-by-side.mjs [--build DIR] [--calls N,N...] [--seconds S] [--no-floor] [--json] [CASE...]
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, gatewayConfig, pause, PORTS, SERVER_CORE, sh, TOP } from './lib.mjs';
@@ -34,35 +34,35 @@ const { values: options, positionals } = parseArgs({
   },
 });
 if (options.help || positionals.some((name) => !CASES[name])) {
-  console.log(`usage: side-by-side.mjs [--build DIR] [--calls N] [--seconds S] [--warm S] [--rate R] [--no-floor] [--json] [CASE...]\ncases: ${Object.keys(CASES).join(', ')}`);
+  console.log(`usage: side-by-side.mjs [--build DIR] [--calls N,N...] [--seconds S] [--warm S] [--rate R] [--no-floor] [--json] [CASE...]\ncases: ${Object.keys(CASES).join(', ')}`);
   process.exit(options.help ? 0 : 2);
 }
 
 const bench = new Bench(options.build, ['iqra-gateway', 'bench/calls', ...(options['no-floor'] ? [] : ['bench/floor'])]);
 const file = (name) => path.join(bench.dir, name);
 
-function load(test, target, label, pid) {
-  const args = ['--quiet', '--calls', options.calls, '--seconds', options.seconds, '--warm', options.warm, '--rate', options.rate, '--agent-port', PORTS.agent,
+function load(test, calls, target, label, pid) {
+  const args = ['--quiet', '--calls', calls, '--seconds', options.seconds, '--warm', options.warm, '--rate', options.rate, '--agent-port', PORTS.agent,
     '--agent-codec', test.agent, '--pid', pid, '--label', label, '--json', ...target];
   if (test.codec) args.push('--codec', test.codec);
   if (test.tls) args.push('--cert', file('cert.pem'), '--key', file('key.pem'));
   return bench.load('bench/calls', args);
 }
 
-async function run(name) {
+async function run(name, calls) {
   const test = CASES[name];
   const result = { name, what: test.what };
   if (test.floor && !options['no-floor']) {
     const floor = bench.start(SERVER_CORE, 'bench/floor', ['-s', PORTS.floor, '-a', PORTS.agent, ...test.floor]);
     await pause(300);
-    result.floor = await load(test, ['--sip', `127.0.0.1:${PORTS.floor}`], `${name} floor`, floor.pid);
+    result.floor = await load(test, calls, ['--sip', `127.0.0.1:${PORTS.floor}`], `${name} floor`, floor.pid);
     await bench.stop(floor);
   }
   const gateway = await bench.startGateway(gatewayConfig(bench, test));
   const target = test.web
     ? ['--web', `127.0.0.1:${PORTS.http}`]
     : ['--sip', `127.0.0.1:${PORTS.proxy}`, '--dial', '100', '--uri', ';X-Business-Id=1;X-Phone-Id=bench'];
-  result.gateway = await load(test, target, `${name} gateway`, gateway.pid);
+  result.gateway = await load(test, calls, target, `${name} gateway`, gateway.pid);
   await bench.stop(gateway);
   return result;
 }
@@ -76,9 +76,9 @@ const number = (value, digits) => (value === undefined ? '-' : value.toFixed(dig
 
 function row(result, all) {
   const test = CASES[result.name];
-  const base = test.of ? all.find((r) => r.name === test.of)?.gateway : result.floor;
-  const ratio = base ? result.gateway.cpuPerCall / base.cpuPerCall : undefined;
   const g = result.gateway;
+  const base = test.of ? all.find((r) => r.name === test.of && r.gateway.calls === g.calls)?.gateway : result.floor;
+  const ratio = base ? g.cpuPerCall / base.cpuPerCall : undefined;
   const spoilt = g.generatorWasTheLimit || result.floor?.generatorWasTheLimit ? ' (the generator was the limit: repeat)' : '';
   return [result.what.padEnd(38), number(base?.cpuPerCall * 100, 4), number(g.cpuPerCall * 100, 4), `${number(ratio, 2)} of ${test.most ?? '-'}`,
     `${number(g.kbPerCall, 0)} of ${test.kb}`, number(g.callerToAgentMs.p50, 1), number(g.callerToAgentMs.p99, 1), number(g.agentToCallerMs.p50, 1),
@@ -89,12 +89,15 @@ async function main() {
   certificate();
   const results = [];
   for (const name of positionals.length ? positionals : Object.keys(CASES)) {
-    console.error(`${name}: ${CASES[name].what}, ${options.calls} calls`);
-    results.push(await run(name));
+    for (const calls of options.calls.split(',')) {
+      console.error(`${name}: ${CASES[name].what}, ${calls} calls`);
+      results.push(await run(name, calls));
+    }
   }
+  const say = options.json ? console.error : console.log;
   if (options.json) console.log(JSON.stringify(results, null, 1));
-  console.log(['case'.padEnd(38), 'base %', 'CPU %', 'ratio', 'kB', 'up p50', 'up p99', 'down p50', 'down p99', 'calls'].join('\t'));
-  for (const result of results) console.log(row(result, results));
+  say(['case'.padEnd(38), 'base %', 'CPU %', 'ratio', 'kB', 'up p50', 'up p99', 'down p50', 'down p99', 'calls'].join('\t'));
+  for (const result of results) say(row(result, results));
 }
 
 try {

@@ -122,24 +122,26 @@ try {
       '--other', `${WEB_NUMBER}:${WEB_PORT}`, '--label', 'sip'], texts[0]),
     callers(['--web', `127.0.0.1:${PORTS.http}`, '--calls', options.web, '--number', WEB_NUMBER, '--agent-port', WEB_PORT, '--label', 'web'], texts[1]),
   ];
-  const running = () => loads.some((load) => load.exitCode === null && load.signalCode === null);
+  const ended = (load) => load.exitCode !== null || load.signalCode !== null;
+  // One that ends before its time has failed, and the other one with it.
+  const over = () => loads.every(ended) || (loads.some(ended) && Date.now() < began + seconds * 1000);
   const samples = [];
-  for (let next = began; running(); next += Number(options.every) * 1000) {
-    while (running() && Date.now() < next) await pause(100);
-    if (!running()) break;
+  for (let next = began; !over(); next += Number(options.every) * 1000) {
+    while (!over() && Date.now() < next) await pause(100);
+    if (over()) break;
     const now = sample(gateway.pid, began);
     samples.push(now);
     console.error(`${now.s} s of ${seconds}: ${now.slots} slots, ${now.rssKb} kB, ${now.descriptors} descriptors, ${now.ports} UDP ports, ${now.threads} threads`);
   }
+  for (const load of loads) process.stderr.write(load.text);
+  const silent = loads.find((load, i) => !texts[i].length);
+  if (silent) throw new Error(`a load ended without a word (${silent.signalCode ?? silent.exitCode}): ${silent.spawnargs.join(' ')}`);
   let after = sample(gateway.pid, began);
   const drained = () => after.slots === 0 && after.ports <= idle.ports && after.descriptors <= idle.descriptors + KEPT;
   for (let i = 0; i < DRAIN_S && !drained(); i++) {
     await pause(1000);
     after = sample(gateway.pid, began);
   }
-  for (const load of loads) process.stderr.write(load.text);
-  const silent = loads.find((load, i) => !texts[i].length);
-  if (silent) throw new Error(`a load ended without a word (${silent.signalCode ?? silent.exitCode}): ${silent.spawnargs.join(' ')}`);
   const [sip, web] = texts.map((text) => JSON.parse(text.join('')));
   const late = samples.filter((s) => s.s >= seconds * WARM && s.s <= seconds);
   if (late.length < 4) throw new Error('too short to judge: --minutes more, or --every fewer seconds');

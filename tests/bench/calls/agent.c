@@ -35,6 +35,7 @@ struct agent {
     struct track_ear ear;
     size_t next_frame; // of the track
     struct agent *next;
+    uint64_t gone; // the turn in which it was seen to be closed; 0 = not yet
 };
 
 struct listener {
@@ -116,12 +117,22 @@ static void agent_free(struct agent *agent) {
     free(agent);
 }
 
+// Events of this turn may still be for one that has closed in it.
+static bool agent_is_over(struct agent *agent) {
+    uint64_t turn = agent->agents->run->turn;
+    if (agent->stream.fd >= 0)
+        return false;
+    if (!agent->gone)
+        agent->gone = turn;
+    return agent->gone != turn;
+}
+
 void agents_tick(struct agents *agents, int64_t now_ms, int64_t now_us) {
     bool speak = agents->run->options.pattern != PATTERN_ECHO;
     for (struct agent **at = &agents->slots[now_ms % agents->chunk_ms], *agent; (agent = *at);) {
         if (agent->up && speak)
             agent_say(agent, now_us);
-        if (agent->stream.fd >= 0) {
+        if (!agent_is_over(agent)) {
             at = &agent->next;
             continue;
         }

@@ -138,6 +138,7 @@ static void run_turn(struct run *run, int64_t until_us, bool (*done)(const struc
     static struct epoll_event events[EVENTS];
     int64_t told_us = run_now_us();
     while (!interrupted && run_now_us() < until_us && !(done && done(run))) {
+        run->turn++;
         int count = epoll_wait(run->epoll, events, EVENTS, 100);
         for (int i = 0; i < count; i++) {
             struct source *source = events[i].data.ptr;
@@ -209,21 +210,31 @@ static int start(struct run *run, struct clockwork *clock) {
     return err ? err : clock_start(clock);
 }
 
-int main(int argc, char **argv) {
+static void stop(struct run *run, struct clockwork *clock) {
+    callers_free(clock->callers);
+    webs_free(clock->webs);
+    track_clear(&run->caller_track);
+    agents_free(clock->agents);
+    free(run->marks);
+    if (clock->timer > 0)
+        close(clock->timer);
+    if (run->epoll >= 0)
+        close(run->epoll);
+}
+
+// One load from its beginning to its end, and what it showed.
+static int run_once(const struct options *options, json_t **out) {
     static struct run run;
-    static struct clockwork clock;
     static struct report report;
-    int err = options_read(&run.options, argc, argv);
-    if (err)
-        return err < 0 ? 2 : 0;
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGINT, on_interrupt);
-    raise_descriptors();
-    err = start(&run, &clock);
+    struct clockwork clock = {.run = &run};
+    run = (struct run){.options = *options};
+    report = (struct report){.began_us = 0};
+    int err = start(&run, &clock);
     if (!err)
         err = measure(&run, &report);
     if (!err) {
-        report_print(&run, &report);
+        *out = report_json(&run, &report);
+        report_print(&run, *out);
         run.measuring = false;
         if (clock.webs)
             webs_hang_up(clock.webs);
@@ -231,10 +242,30 @@ int main(int argc, char **argv) {
             callers_hang_up(clock.callers);
         run_turn(&run, seconds_from_now(SETTLE_S / 5.0), NULL);
     }
-    callers_free(clock.callers);
-    webs_free(clock.webs);
-    track_clear(&run.caller_track);
-    agents_free(clock.agents);
-    free(run.marks);
+    stop(&run, &clock);
     return err || run.counters.failed || run.counters.refused ? 1 : 0;
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    json_t *first = NULL, *second = NULL;
+    int err = options_read(&options, argc, argv);
+    if (err)
+        return err < 0 ? 2 : 0;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, on_interrupt);
+    raise_descriptors();
+    int code = run_once(&options, &first);
+    if (first && options.compare.sin_port && !interrupted) {
+        options.sip = options.compare;
+        options.pid = options.compare_pid;
+        options.web.sin_port = 0;
+        options.label = "compared";
+        code |= run_once(&options, &second);
+    }
+    if (second && !options.json)
+        report_compare(first, second);
+    json_decref(first);
+    json_decref(second);
+    return code;
 }

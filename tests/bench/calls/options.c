@@ -32,6 +32,8 @@ static const char help[] =
     "  --other NUMBER:PORT  callers from NUMBER on are of another generator, whose agents listen on PORT\n"
     "  --cert FILE --key FILE   the agents speak wss\n"
     "  --pid PID            the server's process, metered\n"
+    "  --compare HOST:PORT  afterwards the same load on this SIP server, and both side by side   "
+    "--compare-pid PID\n"
     "  --label TEXT  --json  --quiet\n";
 
 static const struct {
@@ -64,6 +66,8 @@ enum {
     OPT_CERT,
     OPT_KEY,
     OPT_PID,
+    OPT_COMPARE,
+    OPT_COMPARE_PID,
     OPT_LABEL,
     OPT_JSON,
     OPT_QUIET,
@@ -93,6 +97,8 @@ static const struct option known[] = {
     {"cert", required_argument, NULL, OPT_CERT},
     {"key", required_argument, NULL, OPT_KEY},
     {"pid", required_argument, NULL, OPT_PID},
+    {"compare", required_argument, NULL, OPT_COMPARE},
+    {"compare-pid", required_argument, NULL, OPT_COMPARE_PID},
     {"label", required_argument, NULL, OPT_LABEL},
     {"json", no_argument, NULL, OPT_JSON},
     {"quiet", no_argument, NULL, OPT_QUIET},
@@ -182,6 +188,14 @@ static bool take_text(struct options *o, int option, const char *text) {
     }
 }
 
+static bool read_pid(const char *text, pid_t *out) {
+    unsigned value;
+    if (!read_number(text, 1, 1U << 22, &value))
+        return false;
+    *out = (pid_t)value;
+    return true;
+}
+
 static bool take(struct options *o, int option, const char *text) {
     unsigned value = 0;
     bool good = false;
@@ -226,9 +240,11 @@ static bool take(struct options *o, int option, const char *text) {
         o->agent_port = (uint16_t)value;
         return good;
     case OPT_PID:
-        good = read_number(text, 1, 1U << 22, &value);
-        o->pid = (pid_t)value;
-        return good;
+        return read_pid(text, &o->pid);
+    case OPT_COMPARE:
+        return read_address(text, &o->compare);
+    case OPT_COMPARE_PID:
+        return read_pid(text, &o->compare_pid);
     default:
         return take_text(o, option, text);
     }

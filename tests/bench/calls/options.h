@@ -31,6 +31,8 @@ struct options {
     const char *certificate, *key; // the agent's, for wss; NULL for ws
     const char *uri_parameters;    // put behind the number, as ";X-Business-Id=1;X-Phone-Id=demo"
     pid_t pid;                     // metered, 0 for none
+    struct sockaddr_in compare;    // where INVITEs go in a second run; port 0: there is none
+    pid_t compare_pid;
     const char *label;
     bool json, quiet;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/calls/report.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,7 +29,7 @@ static json_t *delays(const struct histogram *histogram) {
                      histogram_ms(histogram, 1), "count", (json_int_t)histogram->count);
 }
 
-static json_t *report_json(const struct run *run, const struct report *report) {
+json_t *report_json(const struct run *run, const struct report *report) {
     const struct counters *c = &run->counters;
     double seconds = (double)(report->ended_us - report->began_us) / 1e6;
     double calls = (double)(c->answered - c->byes_received);
@@ -102,8 +101,7 @@ static void print_table(const struct run *run, const json_t *root) {
                100 * number_at(root, "generatorCpu", NULL));
 }
 
-void report_print(const struct run *run, const struct report *report) {
-    json_t *root = report_json(run, report);
+void report_print(const struct run *run, const json_t *root) {
     if (run->options.json) {
         char *text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(6));
         puts(text ? text : "{}");
@@ -112,5 +110,32 @@ void report_print(const struct run *run, const struct report *report) {
         print_table(run, root);
     }
     fflush(stdout);
-    json_decref(root);
+}
+
+void report_compare(const json_t *first, const json_t *second) {
+    static const struct {
+        const char *name, *outer, *inner;
+        double unit;
+    } rows[] = {
+        {"calls answered", "answered", NULL, 1},
+        {"CPU of a call, %", "cpuPerCall", NULL, 100},
+        {"calls a core", "callsPerCore", NULL, 1},
+        {"memory of a call, kB", "kbPerCall", NULL, 1},
+        {"threads", "threads", NULL, 1},
+        {"caller to agent p50, ms", "callerToAgentMs", "p50", 1},
+        {"caller to agent p99, ms", "callerToAgentMs", "p99", 1},
+        {"agent to caller p50, ms", "agentToCallerMs", "p50", 1},
+        {"agent to caller p99, ms", "agentToCallerMs", "p99", 1},
+        {"setup p99, ms", "setupMs", "p99", 1},
+        {"RTP packets missing", "packets", "gaps", 1},
+    };
+    printf("  %-24s %12s %12s %8s\n", "", "first", "compared", "ratio");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        double one = rows[i].unit * number_at(first, rows[i].outer, rows[i].inner);
+        double two = rows[i].unit * number_at(second, rows[i].outer, rows[i].inner);
+        printf("  %-24s %12.4g %12.4g", rows[i].name, one, two);
+        if (two > 0)
+            printf(" %8.2f", one / two);
+        putchar('\n');
+    }
 }

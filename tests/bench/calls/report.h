@@ -6,6 +6,7 @@
 #include "tests/bench/calls/run.h"
 #include "tests/bench/common/meter.h"
 
+#include <jansson.h>
 #include <sys/resource.h>
 
 struct report {
@@ -15,6 +16,8 @@ struct report {
 };
 
 void report_progress(const struct run *run, int64_t left_us);
-void report_print(const struct run *run, const struct report *report);
+json_t *report_json(const struct run *run, const struct report *report); // the caller's to free
+void report_print(const struct run *run, const json_t *root);
+void report_compare(const json_t *first, const json_t *second); // as a table, with ratios
 
 #endif

@@ -39,6 +39,7 @@ struct run {
     struct counters counters;
     struct histogram up, down, setup, lateness;
     int64_t began_us, measured_us; // when the first call and the measurement began
+    uint64_t turn;                 // of the loop, from 1
     bool measuring;                // after the warm-up: what is heard counts
 };
 
