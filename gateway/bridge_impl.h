@@ -29,6 +29,7 @@ struct bridge_up {
     unsigned complexity;           // that it is tuned for
     struct resampler *resampler;   // owns; NULL where the rates are the same
     bool passthrough;
+    int32_t shifted_us;    // the clock, since its begin
     unsigned missing;      // payloads in a row
     uint64_t packets_then; // that the leg had received when they began to miss
     uint8_t lost[2];       // Opus: a packet that says "this one is lost", after the last that came
