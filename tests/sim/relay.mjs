@@ -35,7 +35,7 @@ export class Relay {
   // 0 to `jitterMs` more; a reordered one goes at once and so overtakes those that wait (without any delay, it waits 5 ms).
   constructor({ listenHost = '127.0.0.1', listenPort = 0, toHost, toPort, loss = 0, jitterMs = 0, delayMs = 0, dup = 0, reorder = 0, seed = 1 }) {
     Object.assign(this, { listenHost, listenPort, toHost, toPort });
-    this.trouble = { loss, jitterMs, delayMs, dup, reorder };
+    this.trouble = { up: { loss, jitterMs, delayMs, dup, reorder }, down: { loss, jitterMs, delayMs, dup, reorder } };
     this.dice = { up: dice(seed), down: dice(seed ^ 0x9e3779b9) };
     this.clients = new Map(); // "address:port" -> socket towards the target
     this.timers = new Set();
@@ -55,9 +55,9 @@ export class Relay {
     return this.door.address().port;
   }
 
-  // From now on, e.g. set({ loss: 1 }) cuts the line and set({ loss: 0 }) mends it.
-  set(trouble) {
-    Object.assign(this.trouble, trouble);
+  // From now on, e.g. set({ loss: 1 }) cuts the line and set({ loss: 0 }) mends it; only 'up' or 'down' when that is said.
+  set(trouble, direction) {
+    for (const each of direction ? [direction] : ['up', 'down']) Object.assign(this.trouble[each], trouble);
   }
 
   towards(from) {
@@ -77,7 +77,7 @@ export class Relay {
 
   pass(direction, deliver) {
     const roll = this.dice[direction];
-    const { loss, jitterMs, delayMs, dup, reorder } = this.trouble;
+    const { loss, jitterMs, delayMs, dup, reorder } = this.trouble[direction];
     const [lost, late, twice, lateAgain, early] = [roll() < loss, roll(), roll() < dup, roll(), roll() < reorder];
     this.counts[direction]++;
     if (lost) {

@@ -96,6 +96,12 @@ export function queueEntry(gateway, status, timeoutMs = 15000) {
   }, `the newest entry to be ${status}`, timeoutMs);
 }
 
+// The UDP ports of this network namespace that are bound, between `min` and `max`.
+export function rtpPorts(min, max) {
+  const lines = ['/proc/net/udp', '/proc/net/udp6'].flatMap((file) => fs.readFileSync(file, 'utf8').split('\n').slice(1));
+  return lines.map((line) => parseInt(line.trim().split(/\s+/)[1]?.split(':').at(-1), 16)).filter((port) => port >= min && port <= max);
+}
+
 export const noCalls = (gateway, timeoutMs = 10000) =>
   until(async () => (await gateway.metric('iqra_calls')) === 0, 'all calls to be gone', timeoutMs);
 
@@ -398,7 +404,7 @@ export class RtpPeer {
     await once(peer.socket, 'listening');
     peer.port = peer.socket.address().port;
     peer.socket.on('message', (data) => {
-      peer.packets.push({ at: performance.now(), type: data[1] & 0x7f, marker: data[1] >> 7, timestamp: data.readUInt32BE(4), data: data.subarray(12) });
+      peer.packets.push({ at: performance.now(), type: data[1] & 0x7f, marker: data[1] >> 7, sequence: data.readUInt16BE(2), timestamp: data.readUInt32BE(4), data: data.subarray(12) });
       if ((data[1] & 0x7f) === peer.payloadType) peer.payloads.push(data.subarray(12));
     });
     return peer;
@@ -433,15 +439,16 @@ export class RtpPeer {
     this.say(tone(8000, freqHz, 1000));
   }
 
-  // Says these s16le samples of 8 kHz, whole packets of them, again and again. Returns when the first of them went out.
-  say(pcm) {
-    const bytes = ENCODINGS[this.encoding].encode(pcm);
+  // Says these s16le samples of 8 kHz, whole packets of them, again and again, by a clock that is `ppm` fast. Returns when
+  // the first of them went out.
+  say(pcm, { ppm = 0 } = {}) {
+    const bytes = this.encode(pcm);
     const packets = Math.floor(bytes.length / 160);
     const began = performance.now();
     let sent = 0;
     clearInterval(this.speaking);
     this.speaking = setInterval(() => {
-      for (; sent * 20 <= performance.now() - began; sent++) {
+      for (; sent * 20 * (1 - ppm / 1e6) <= performance.now() - began; sent++) {
         const at = (sent % packets) * 160;
         this.packet(this.payloadType, bytes.subarray(at, at + 160));
         this.timestamp += 160;
@@ -467,8 +474,16 @@ export class RtpPeer {
     this.timestamp += 640;
   }
 
+  encode(pcm) {
+    return ENCODINGS[this.encoding].encode(pcm);
+  }
+
+  decode(bytes) {
+    return ENCODINGS[this.encoding].decode(bytes);
+  }
+
   lastSamples(ms) {
-    return ENCODINGS[this.encoding].decode(Buffer.concat(this.payloads.slice(-Math.ceil(ms / 20))));
+    return this.decode(Buffer.concat(this.payloads.slice(-Math.ceil(ms / 20))));
   }
 
   close() {
