@@ -131,14 +131,19 @@ test('the torture messages of RFC 4475 and RFC 5118 by UDP, to the proxy', async
   assert.deepEqual(wrong, []);
 });
 
+// For a stream: with the blank line that ends the headers, which a datagram's end makes up for; and as another call than
+// that by UDP, with which it would be merged (482).
+function forStream(message) {
+  const text = message.toString('latin1').replace(/^(call-id|i)([ \t]*:[ \t]*)(?=\S)/gim, '$1$2tcp');
+  return Buffer.from(text.includes('\r\n\r\n') ? text : `${text}\r\n`, 'latin1');
+}
+
 test('the same by TCP, to the proxy', async (t) => {
   const wrong = [];
   const same = [];
   const other = [];
   await Promise.all(tortureMessages().map(async ({ name, why, expect, make }) => {
-    // As another call than that by UDP, with which it would be merged (482).
-    const another = (via) => Buffer.from(make(via).toString('latin1').replace(/^(call-id|i)([ \t]*:[ \t]*)(?=\S)/gim, '$1$2tcp'), 'latin1');
-    const said = await byTcp(house.sip.proxyPort, another);
+    const said = await byTcp(house.sip.proxyPort, (via) => forStream(make(via)));
     // A stream that cannot be cut into messages ends.
     if (expect.includes(said)) same.push(name);
     else if (['400', 'end'].includes(said)) other.push(`${name} ${expect}: ${said}`);
@@ -146,7 +151,7 @@ test('the same by TCP, to the proxy', async (t) => {
   }));
   assert.deepEqual(wrong, []);
   t.diagnostic(`${same.length} as by UDP; ${other.join(', ')}`);
-  assert.ok(same.length >= 35);
+  assert.ok(same.length >= 58);
 });
 
 test('the same to the listener', async () => {
@@ -154,7 +159,7 @@ test('the same to the listener', async () => {
   await Promise.all(tortureMessages().map(async ({ name, make }) => {
     const udp = await byUdp(house.sip.mediaPort, make);
     assert.ok(udp.length <= 1 && udp[0] !== '500', `${name}: ${udp}`);
-    assert.notEqual(await byTcp(house.sip.mediaPort, make), '500', name);
+    assert.notEqual(await byTcp(house.sip.mediaPort, (via) => forStream(make(via))), '500', name);
     if (udp[0]) answered.push(name);
   }));
   assert.ok(answered.length >= 40, `only ${answered.length} were answered`);
