@@ -32,7 +32,7 @@ static void take_answers(struct fixture *f, int fd, struct tally *tally) {
     }
 }
 
-// Steps until `done` says so; the answers are counted.
+// Steps until `done` says so; the answers are counted, and those that timer G sends again count once more.
 static void step_until(struct fixture *f, struct tally *tally, unsigned (*done)(const struct tally *),
                        unsigned wanted) {
     uint64_t end_us = ticker_now_us() + FIXTURE_WAIT_US;
@@ -40,7 +40,7 @@ static void step_until(struct fixture *f, struct tally *tally, unsigned (*done)(
         fixture_step(f);
         take_answers(f, f->udp, tally);
     }
-    assert_int_equal(done(tally), wanted);
+    assert_true(done(tally) >= wanted);
 }
 
 static unsigned tried(const struct tally *tally) {
@@ -87,7 +87,11 @@ static void half_open_calls_are_bounded(void **state) {
         if (i % 16 == 15)
             step_until(&f, &tally, terminated, i + 1);
     }
-    step_until(&f, &tally, terminated, 1000);
+    end_us = ticker_now_us() + FIXTURE_WAIT_US;
+    while (f.gone_count < 1000 && ticker_now_us() < end_us) {
+        fixture_step(&f);
+        take_answers(&f, f.udp, &tally);
+    }
     assert_int_equal(f.gone_count, 1000);
     for (unsigned i = 1000; i < 2000; i++) {
         fixture_decide(&f, f.asked[i], 302);
