@@ -7,4 +7,5 @@ for i = 5, #ARGV, 5 do
     ended[#ended + 1] = ARGV[i]
   end
 end
+desk_tell()
 return ended

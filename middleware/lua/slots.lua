@@ -6,6 +6,7 @@
 --   slots:slot:{slot}    hash  node, campaign, seq; rate, request (its lease in ratelimit:leases:{rate});
 --                              session and started (ms) once the platform has said yes
 --   slots:session:{id}   text  the slot of a conversation, kept for a day after it ended
+--   slots:early:{id}     text  a conversation whose end was told before it had a slot; for a minute
 --   slots:ended          zset  slot -> ms, of those that ended after they had started; the last ten minutes
 --   slots:plan           hash  max, others, at: what the platform allows, and what others use of it
 --   desk:beat, desk:calm text  when the last sweep was; until when nothing lapses, because nobody swept
@@ -17,7 +18,7 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local START_MS = 30000 -- to set a call up in: more than the platform's answer may take
-local KEEP_ENDED_MS, KEEP_SESSION_MS = 600000, 86400000
+local KEEP_ENDED_MS, KEEP_SESSION_MS, KEEP_EARLY_MS = 600000, 86400000, 60000
 -- Without a sweep for so long nobody could reach Redis, and everybody gets as long again to say that they are there.
 local GAP_MS = 15000
 local freed, moved = false, false -- what desk_tell has to say
@@ -62,20 +63,6 @@ local function slot_take(slot, node, lease_ms, campaign, rate, request, seq)
   redis.call('HSET', 'slots:slot:' .. slot, 'node', node, 'campaign', campaign, 'rate', rate, 'request', request, 'seq', seq)
 end
 
--- Binds a slot to the session that lives now, or renews it: also one whose lease has lapsed meanwhile, or that
--- Redis has lost, since the session is a fact. False for one that has ended.
-local function slot_hold(slot, node, lease_ms, campaign, rate, request, session, rate_ms)
-  if redis.call('ZSCORE', 'slots:ended', slot) then return false end
-  slot_take(slot, node, lease_ms, campaign, rate, request, 0)
-  redis.call('HSET', 'slots:slot:' .. slot, 'session', session)
-  redis.call('HSETNX', 'slots:slot:' .. slot, 'started', now)
-  if session ~= '' then
-    redis.call('SET', 'slots:session:' .. session, slot, 'PX', lease_ms + KEEP_SESSION_MS)
-  end
-  rate_hold(rate, request, now + rate_ms)
-  return true
-end
-
 -- Takes the slot away and returns what it was, or nil when it was gone already.
 local function slot_drop(slot)
   local names = redis.call('HMGET', 'slots:slot:' .. slot, 'node', 'rate', 'request', 'session', 'started')
@@ -100,6 +87,21 @@ local function slot_end(slot)
   if not was then return false end
   slot_record_end(slot, was)
   rate_release(was.rate, was.request)
+  return true
+end
+
+-- Binds a slot to the session that lives now, or renews it: also one whose lease has lapsed meanwhile, or that
+-- Redis has lost, since the session is a fact. False for one that has ended, or whose end was told before it was bound.
+local function slot_hold(slot, node, lease_ms, campaign, rate, request, session, rate_ms)
+  if redis.call('ZSCORE', 'slots:ended', slot) then return false end
+  slot_take(slot, node, lease_ms, campaign, rate, request, 0)
+  redis.call('HSET', 'slots:slot:' .. slot, 'session', session)
+  redis.call('HSETNX', 'slots:slot:' .. slot, 'started', now)
+  if session ~= '' then
+    redis.call('SET', 'slots:session:' .. session, slot, 'PX', lease_ms + KEEP_SESSION_MS)
+  end
+  rate_hold(rate, request, now + rate_ms)
+  if session ~= '' and redis.call('DEL', 'slots:early:' .. session) == 1 then return not slot_end(slot) end
   return true
 end
 

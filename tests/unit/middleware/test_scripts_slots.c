@@ -57,6 +57,22 @@ static void a_slot_ends_once(void **state) {
     assert_in_range(left_ms, 86300000, 86400000);
 }
 
+// The platform tells an end before we know that there was a beginning.
+static void an_end_may_come_first(void **state) {
+    (void)state;
+    run(SCRIPT_plan, "1 0 %lld", (long long)s.now_ms);
+    assert_string_equal(ask("a", 0), "[1]");
+    assert_string_equal(run(SCRIPT_end_session, "ses_a"), "-1");
+    assert_in_range(strtoll(command("PTTL slots:early:ses_a"), NULL, 10), 50000, 60000);
+    assert_string_equal(hold("a"), "[a]");
+    assert_string_equal(command("ZCARD slots:all"), "0");
+    assert_string_equal(command("ZCARD ratelimit:leases:10.0.0.1"), "0");
+    assert_string_equal(command("EXISTS slots:early:ses_a"), "0");
+    assert_string_equal(run(SCRIPT_end_session, "ses_a"), "0");
+    assert_string_equal(hold("a"), "[a]"); // renewed, it stays over
+    assert_string_equal(ask("b", 0), "[1]");
+}
+
 static void what_came_to_nothing_is_given_back(void **state) {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -172,6 +188,7 @@ int main(void) {
         cmocka_unit_test_setup(exactly_as_many_as_there_are, scripts_clear),
         cmocka_unit_test_setup(a_node_has_a_limit_of_its_own, scripts_clear),
         cmocka_unit_test_setup(a_slot_ends_once, scripts_clear),
+        cmocka_unit_test_setup(an_end_may_come_first, scripts_clear),
         cmocka_unit_test_setup(what_came_to_nothing_is_given_back, scripts_clear),
         cmocka_unit_test_setup(leases_lapse_and_facts_come_back, scripts_clear),
         cmocka_unit_test_setup(a_lost_redis_learns_again, scripts_clear),
