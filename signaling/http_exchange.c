@@ -182,7 +182,8 @@ int http_exchange_on_request(struct http_conn *conn, const char *path, size_t pa
     unsigned refusal = 0;
     const char *message = NULL;
     struct http_exchange *exchange;
-    if (conn->exchange || conn->last || http_exchange_pipelined(conn))
+    // Handlers may be gone already while a closing server waits for its WebSockets.
+    if (conn->exchange || conn->last || conn->server->closing || http_exchange_pipelined(conn))
         return -1;
     if (http_exchange_read(&exchange, conn, path, path_len, &refusal, &message) != 0)
         return -1;
@@ -217,8 +218,11 @@ int http_exchange_on_body(struct http_conn *conn, const uint8_t *data, size_t le
 }
 
 int http_exchange_on_body_end(struct http_conn *conn) {
-    if (conn->exchange)
-        request_complete(conn->exchange);
+    if (!conn->exchange)
+        return 0;
+    if (conn->server->closing && !conn->exchange->answered)
+        return -1;
+    request_complete(conn->exchange);
     return 0;
 }
 

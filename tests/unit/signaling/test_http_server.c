@@ -64,6 +64,36 @@ static void test_an_answer_goes_out_before_the_close(void **state) {
     client_close(&client);
 }
 
+// While a WebSocket's end is awaited, whom the routes lead to may be gone.
+static void test_a_closing_server_serves_nobody(void **state) {
+    (void)state;
+    struct client kept, half, socket;
+    struct response response;
+    open_client(&kept);
+    open_client(&half);
+    open_ws(&socket);
+    client_text(&kept, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    client_response(&kept, &response, false);
+    assert_int_equal(response.status, 202);
+    client_text(&half,
+                "POST /api/echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    uint64_t deadline = client_deadline();
+    while (!strstr(half.data, "100 Continue") && uv_hrtime() < deadline)
+        client_turn(&half);
+    unsigned before = t.requests;
+    http_server_close(t.server, on_closed, &t.closed);
+    client_text(&kept, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    client_text(&half, "abc");
+    while (!t.closed && uv_hrtime() < deadline)
+        uv_run(&t.loop, UV_RUN_ONCE);
+    assert_true(t.closed);
+    t.server = NULL;
+    assert_int_equal(t.requests, before);
+    client_close(&kept);
+    client_close(&half);
+    client_close(&socket);
+}
+
 static void test_two_servers_on_one_loop(void **state) {
     (void)state;
     struct http_config config = config_of(&t.loop);
@@ -204,6 +234,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_SERVER(test_close_with_everything_open),
         WITH_SERVER(test_an_answer_goes_out_before_the_close),
+        WITH_SERVER(test_a_closing_server_serves_nobody),
         WITH_SERVER(test_two_servers_on_one_loop),
         WITH_SERVER(test_cannot_start),
         WITH_LOOP(test_tls),
