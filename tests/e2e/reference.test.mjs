@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The existing middleware's API reference, example by example and to the letter, from a page of another site: what is
-// written for it works here unchanged.
+// The existing middleware's API reference, example by example and to the letter, and the official widget's steps from a
+// page of another site: what is written for it works here unchanged.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import signalR from 'signalr9';
+import { WebSocket } from 'ws';
+import { startAgent } from '../sim/agent.mjs';
 import { startPlatform } from '../sim/platform.mjs';
 import { Gateway, until } from './lib/gateway.mjs';
+import { audioOffer } from './lib/sdp.mjs';
 
 const ORIGIN = 'https://shop.example';
 const TOKEN = 'YOUR_SECRET_WEBHOOK_TOKEN';
@@ -140,4 +144,55 @@ test('what is refused, word for word', async () => {
   await says(EXAMPLE.replace('"inputSampleRate": 16000', '"inputSampleRate": "16k"'));
   assert.equal((await webhook('{\n"ConversationSessionId": "ses_xxxxxxxx"\n}', '')).status, 401);
   assert.deepEqual(await json(await webhook('{\n"ConversationSessionId": "ses_xxxxxxxx"\n}'), 400), { message: 'No session found for ConversationSessionId.' });
+});
+
+test("the official widget's steps by WebRTC: pre-flight, request, queue, hub, offer with two audio m-lines, answer", async (t) => {
+  const agent = await startAgent();
+  const agentUrl = platform.agentUrl;
+  platform.agentUrl = (id) => `${agent.url}/${id}`;
+  t.after(() => {
+    platform.agentUrl = agentUrl;
+    return agent.close();
+  });
+  const preflight = await fetch(`${gateway.url}/api/session/request`, {
+    method: 'OPTIONS',
+    headers: { origin: ORIGIN, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type,x-shop' },
+  });
+  assert.equal(preflight.headers.get('access-control-allow-origin'), ORIGIN);
+  assert.match(preflight.headers.get('access-control-allow-headers'), /x-shop/);
+  const body = EXAMPLE.replace('"transportType": 0', '"transportType": 1');
+  const before = await json(await request(), 200);
+  const response = await request(body);
+  assert.equal(response.headers.get('access-control-allow-origin'), ORIGIN);
+  const { uniqueRequestId } = await json(response, 202);
+  const heard = [];
+  const hub = await setUp(uniqueRequestId, heard);
+  t.after(() => hub.stop()); // it would connect again for ever
+  await endSession(before.webSocketUrl);
+  const [, { webSocketUrl, iceServers }] = await until(() => heard[0], 'SessionReady');
+  await hub.stop();
+  assert.ok(Array.isArray(iceServers));
+  assert.match(webSocketUrl, /^ws:\/\/[^/]+\/ws\/session\/[^/]+\/webrtc\/[^/]+\/[^/]+$/);
+  assert.equal(platform.requests.at(-1).body.TransportType, 0, "the platform's own socket is the gateway's affair");
+  assert.equal(new URL(webSocketUrl).port, String(gateway.port));
+
+  const ws = new WebSocket(webSocketUrl, { headers: { origin: ORIGIN } });
+  t.after(() => ws.terminate());
+  const messages = [];
+  ws.on('message', (data) => messages.push(JSON.parse(data)));
+  const closed = once(ws, 'close'); // whoever closes it, and when
+  await once(ws, 'open');
+  const [head, audio] = audioOffer().split(/(?=m=audio)/);
+  const sdp = `${head.replace('BUNDLE 0', 'BUNDLE 0 1 2')}${audio}${audio.replace('a=mid:0', 'a=mid:1')}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n${audio.split('\r\n').filter((line) => /^(c=|a=(ice|fingerprint|setup))/.test(line)).join('\r\n')}\r\na=mid:2\r\na=sctp-port:5000\r\n`;
+  ws.send(JSON.stringify({ type: 'offer', sdp }));
+  const answer = await until(() => messages.find(({ type }) => type === 'answer'), 'the answer');
+  const lines = answer.sdp.split('\r\n').filter((line) => line.startsWith('m='));
+  assert.deepEqual(lines.map((line) => line.split(' ')[0]), ['m=audio', 'm=audio', 'm=application']);
+  assert.notEqual(lines[0].split(' ')[1], '0', 'audio on the first');
+  assert.match(answer.sdp, /a=msid[:-]/);
+  const { candidate } = await until(() => messages.find((message) => message.type === 'candidate' && message.candidate), 'a candidate');
+  assert.match(candidate.candidate, /^candidate:/);
+  ws.close();
+  await closed;
+  await until(async () => (await (await gateway.admin('GET', 'desk')).json()).slots === 0, 'its slot to be free');
 });
