@@ -3,6 +3,7 @@
 
 #include "gateway/core/log.h"
 
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct lws_loop {
     struct lws_protocols protocols[2];
     lws_retry_bo_t retry;
     uv_timer_t timer; // of the close
+    int wake_fd;      // of the context, that it is woken by; -1 when it was not found
     bool destroying;
     void (*on_closed)(void *arg);
     void *arg;
@@ -67,6 +69,32 @@ static struct lws_context *make_context(const struct lws_loop_config *config) {
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_log);
     return lws_create_context(&info);
+}
+
+struct polls {
+    unsigned count;
+    int newest_fd;
+};
+
+static void look_at_poll(uv_handle_t *handle, void *arg) {
+    struct polls *polls = arg;
+    uv_os_fd_t fd;
+    if (handle->type != UV_POLL || uv_fileno(handle, &fd) != 0)
+        return;
+    polls->count++;
+    polls->newest_fd = fd;
+}
+
+// A context begins by watching the descriptor that wakes it, and nothing else.
+static int make_context_and_wake(struct lws_loop *loop, const struct lws_loop_config *config) {
+    struct polls before = {0}, after = {0};
+    uv_walk(config->loop, look_at_poll, &before);
+    loop->context = make_context(config);
+    if (!loop->context)
+        return -EIO;
+    uv_walk(config->loop, look_at_poll, &after);
+    loop->wake_fd = after.count == before.count + 1 ? after.newest_fd : -1;
+    return 0;
 }
 
 static struct lws_vhost *make_vhost(struct lws_loop *loop, const struct lws_loop_config *config) {
@@ -122,8 +150,7 @@ int lws_loop_new(struct lws_loop **out, const struct lws_loop_config *config, st
                                                 .tx_packet_size = WRITE_AT_ONCE};
     loop->retry.secs_since_valid_ping = (uint16_t)config->ws_ping_s;
     loop->retry.secs_since_valid_hangup = (uint16_t)(2 * config->ws_ping_s);
-    loop->context = make_context(config);
-    if (!loop->context) {
+    if (make_context_and_wake(loop, config) != 0) {
         free(loop);
         return err_set(err, -EIO,
                        "libwebsockets does not start: is the package libwebsockets-evlib-uv installed?");
@@ -177,6 +204,20 @@ static void look_for(uv_handle_t *handle, void *arg) {
         search->found = true;
 }
 
+// The library closes the descriptor that wakes it twice, once in each of its two destructions. Until the second one
+// nobody else may get that number, or he loses it.
+static void keep_number(int fd) {
+    if (fd < 0)
+        return;
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null < 0 || null == fd)
+        return;
+    int kept = fcntl(null, F_DUPFD_CLOEXEC, fd);
+    close(null);
+    if (kept >= 0 && kept != fd)
+        close(kept); // another thread was faster
+}
+
 // On a foreign loop the library wants to be destroyed twice: the first call closes every connection; when
 // their handles are gone it closes its own (whose data is the context); only after those are gone too may the
 // second call free the context. It tells nobody when that is, hence the look at the loop's handles.
@@ -186,6 +227,7 @@ static void on_close_timer(uv_timer_t *timer) {
     if (!loop->destroying) {
         loop->destroying = true;
         lws_context_destroy(loop->context);
+        keep_number(loop->wake_fd);
         return;
     }
     uv_walk(timer->loop, look_for, &search);
