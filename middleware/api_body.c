@@ -42,8 +42,15 @@ static char *copy_text(struct reader *reader, const char *text) {
     return copy;
 }
 
+// NULL when it is absent or null. Its name in another spelling is the same name.
+static json_t *field_of(struct reader *reader, const json_t *object, const char *name) {
+    if (platform_field_count(object, name) > 1)
+        problem(reader, name, "The %s field is there more than once.", name);
+    return platform_field(object, name);
+}
+
 static char *read_text(struct reader *reader, const char *field, bool number_ok) {
-    const json_t *value = platform_field(reader->root, field);
+    const json_t *value = field_of(reader, reader->root, field);
     char digits[24];
     if (!value)
         return NULL;
@@ -75,7 +82,7 @@ static bool whole_number(const json_t *value, int64_t *out) {
 }
 
 static json_t *read_map(struct reader *reader, const char *field, bool required) {
-    json_t *value = platform_field(reader->root, field);
+    json_t *value = field_of(reader, reader->root, field);
     if (!value && required)
         problem(reader, field, "The %s field is required; pass {} when there is nothing to say.", field);
     if (!value)
@@ -96,7 +103,7 @@ static json_t *read_map(struct reader *reader, const char *field, bool required)
 }
 
 static int read_transport(struct reader *reader) {
-    const json_t *value = platform_field(reader->root, "transportType");
+    const json_t *value = field_of(reader, reader->root, "transportType");
     const char *text = json_string_value(value);
     int64_t number = API_TRANSPORT_WEBSOCKET;
     if (text && strcasecmp(text, "WebRTC") == 0)
@@ -111,7 +118,7 @@ static int read_transport(struct reader *reader) {
 
 static uint32_t read_number(struct reader *reader, const json_t *audio, const char *field, int64_t min,
                             int64_t max) {
-    const json_t *value = platform_field(audio, field);
+    const json_t *value = field_of(reader, audio, field);
     int64_t number = 0;
     if (!value)
         return 0;
@@ -124,7 +131,7 @@ static uint32_t read_number(struct reader *reader, const json_t *audio, const ch
 }
 
 static const json_t *read_audio_object(struct reader *reader, const char *field) {
-    const json_t *audio = platform_field(reader->root, field);
+    const json_t *audio = field_of(reader, reader->root, field);
     if (audio && !json_is_object(audio))
         problem(reader, field, "The %s field must be an object.", field);
     return json_is_object(audio) ? audio : NULL;
@@ -155,7 +162,7 @@ static int read_codec(struct reader *reader, const json_t *audio, const char *fi
     } codecs[] = {{"PCM", PLATFORM_PCM},   {"MULAW", PLATFORM_MULAW}, {"PCMU", PLATFORM_MULAW},
                   {"ALAW", PLATFORM_ALAW}, {"PCMA", PLATFORM_ALAW},   {"G722", PLATFORM_G722},
                   {"OPUS", PLATFORM_OPUS}};
-    const json_t *value = platform_field(audio, field);
+    const json_t *value = field_of(reader, audio, field);
     const char *name = json_string_value(value);
     for (size_t i = 0; name && i < sizeof codecs / sizeof codecs[0]; i++) {
         if (strcasecmp(name, codecs[i].name) == 0)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The bodies of the two session requests, read and checked. Pure. Property names count in any case, numbers
 // may be written as strings, unknown properties are ignored: what the existing clients rely on. A property
-// that is there twice, or JSON deeper than any client's, is refused (json_limit.h).
+// that is there twice, in whatever case, or JSON deeper than any client's, is refused (json_limit.h).
 #ifndef IQ_MIDDLEWARE_API_BODY_H
 #define IQ_MIDDLEWARE_API_BODY_H
 

@@ -44,6 +44,16 @@ json_t *platform_field(const json_t *object, const char *name) {
     return json_is_null(found) ? NULL : found;
 }
 
+size_t platform_field_count(const json_t *object, const char *name) {
+    const char *other;
+    json_t *value;
+    size_t count = 0;
+    json_object_foreach((json_t *)object, other, value) {
+        count += strcasecmp(other, name) == 0;
+    }
+    return count;
+}
+
 static json_t *format_json(const struct platform_format *format) {
     return json_pack("{s:i,s:i,s:i,s:i}", "SampleRate", (int)format->rate_hz, "BitsPerSample",
                      (int)format->bits, "AudioEncodingType", format->encoding, "AudioEncodingFallbackMode",

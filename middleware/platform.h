@@ -59,5 +59,7 @@ int platform_parse(const char *text, size_t len, struct platform_session *out, s
 
 // `object`'s property of this name in any case; NULL when absent or null.
 json_t *platform_field(const json_t *object, const char *name);
+// How many properties have this name, in whatever case.
+size_t platform_field_count(const json_t *object, const char *name);
 
 #endif

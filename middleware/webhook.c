@@ -25,11 +25,12 @@ struct webhook {
 };
 
 int webhook_parse(struct span body, char id[WEBHOOK_ID_MAX + 1]) {
+    static const char name[] = "ConversationSessionId";
     json_t *root = json_load_limited(body, NULL);
-    const json_t *value = platform_field(root, "ConversationSessionId");
+    const json_t *value = platform_field(root, name);
     const char *text = json_is_string(value) ? json_string_value(value) : "";
     size_t len = json_string_length(value);
-    bool good = len && len <= WEBHOOK_ID_MAX;
+    bool good = len && len <= WEBHOOK_ID_MAX && platform_field_count(root, name) == 1;
     for (size_t i = 0; i < len && good; i++)
         good = text[i] > ' ' && text[i] < 0x7f;
     if (good)

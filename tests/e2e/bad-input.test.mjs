@@ -153,6 +153,15 @@ describe('bad input', () => {
     assert.deepEqual(await status({ regionId: 'mars' }), [400, 'Invalid or missing RegionId, or RegionId not allowed for this campaign.']);
     assert.equal((await status({ dynamicVariables: 5 }))[0], 400);
     assert.equal((await status({ clientIdentifier: 'a/b' }))[0], 400);
+    // One property twice, in one spelling or two.
+    const good = '"regionId":"local","transportType":1,"dynamicVariables":{},"metadata":{}';
+    for (const [again, field] of [['campaignId', '$'], ['CampaignId', 'campaignId']]) {
+      const twice = await fetch(`${gateway.url}/api/session/request`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"campaignId":"demo","${again}":"demo",${good}}` });
+      assert.equal(twice.status, 400);
+      assert.match(twice.headers.get('content-type'), /^application\/problem\+json/);
+      const { message, errors } = await twice.json();
+      assert.deepEqual(errors, { [field]: [message] });
+    }
     const broken = await fetch(`${gateway.url}/api/session/request`, { method: 'POST', body: '{' });
     assert.equal(broken.status, 400);
     assert.ok((await broken.json()).message);

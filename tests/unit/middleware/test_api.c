@@ -146,7 +146,14 @@ static void malformed_bodies(void **state) {
         {ID "\"dynamicVariables\":{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa9\":1},\"metadata\":{}}",
          "dynamicVariables"},
         {"{\"campaignId\":\"\\ud800\"," REST, "$"},
-        {ID "\"campaignId\":\"Example\"," REST, "$"}, // twice
+        // Twice, also in another spelling.
+        {ID "\"campaignId\":\"Example\"," REST, "$"},
+        {ID "\"CampaignId\":\"Example\"," REST, "campaignId"},
+        {ID "\"REGIONID\":null," REST, "regionId"},
+        {ID "\"Metadata\":{}," REST, "metadata"},
+        {ID "\"transportType\":0,\"TransportType\":1," REST, "transportType"},
+        {ID "\"audioConfiguration\":{\"inputSampleRate\":8000,\"InputSampleRate\":8000}," REST,
+         "inputSampleRate"},
         {ID REST " {}", "$"},
         {ID "\"more\":" DEEP "," REST, "$"},
         {DEEP, "$"},
@@ -170,6 +177,21 @@ static void malformed_bodies(void **state) {
         json_decref(root);
     }
     assert_int_equal(fake_desk.asked, 0);
+    tear_down(&f);
+}
+
+// The names of variables are the campaign's own, and what nobody reads may be anything.
+static void names_that_differ_in_case_only(void **state) {
+    (void)state;
+    struct fixture f;
+    struct http_exchange exchange;
+    set_up(&f, "{" PLATFORM "}");
+    post_from(&f, REQUEST, "203.0.113.9",
+              ID "\"transportType\":1,\"more\":1,\"More\":2,\"dynamicVariables\":{\"a\":\"1\",\"A\":\"2\"},"
+                 "\"metadata\":{}}",
+              &exchange);
+    assert_int_equal(exchange.status, 200);
+    assert_int_equal(json_object_size(fake_desk.request.dynamic_variables), 2);
     tear_down(&f);
 }
 
@@ -270,6 +292,7 @@ int main(void) {
         cmocka_unit_test(a_fixed_agent_has_no_url_to_hand_out),
         cmocka_unit_test(refusals_say_the_agreed_words),
         cmocka_unit_test(malformed_bodies),
+        cmocka_unit_test(names_that_differ_in_case_only),
         cmocka_unit_test(every_problem_is_named),
         cmocka_unit_test(a_node_without_media_says_so),
         cmocka_unit_test(a_host_that_makes_no_url_is_refused),

@@ -148,6 +148,7 @@ static void test_bad_bodies(void **state) {
                                       "{\"ConversationSessionId\":\"a\\nb\"}",
                                       "{\"ConversationSessionId\":\"\\u00e9\"}",
                                       "{\"ConversationSessionId\":\"a\",\"ConversationSessionId\":\"b\"}",
+                                      "{\"ConversationSessionId\":\"a\",\"conversationSessionId\":\"a\"}",
                                       "{\"ConversationSessionId\":\"a\"} x",
                                       DEEP};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
