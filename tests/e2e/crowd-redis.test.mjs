@@ -8,22 +8,6 @@ import { WebSocket } from 'ws';
 import { assertInOrder, Crowd, gather, sessionOf } from './lib/crowd.mjs';
 import { until } from './lib/gateway.mjs';
 
-const readyIs = (crowd, status) =>
-  until(async () => {
-    const answers = await Promise.all(crowd.gateways.map(({ url }) => fetch(`${url}/readyz`)));
-    return answers.every((answer) => answer.status === status);
-  }, `every node to answer ${status}`, 30000);
-
-async function restartRedis(crowd) {
-  await crowd.redis.kill();
-  await readyIs(crowd, 503);
-  const refused = await crowd.ask('nobody');
-  assert.equal(refused.status, 503);
-  assert.ok(refused.message);
-  crowd.redis.run();
-  await readyIs(crowd, 200);
-}
-
 test('200 at once at two nodes against a limit of five: five in all', async (t) => {
   const crowd = await Crowd.start({ nodes: 2, max: 5, config: { Security: { RateLimitConcurrency: 5 } } });
   t.after(() => crowd.close());
@@ -58,7 +42,7 @@ test('two gateways, 300 waiters: Redis dies and comes back with its data', async
   crowd.endSessions();
   for (const { webSocketUrl } of first) crowd.end(webSocketUrl);
   await until(() => new Set(crowd.asked).size >= 100, 'some to be tried', 60000);
-  await restartRedis(crowd);
+  await crowd.restartRedis();
   assert.ok(crowd.waiters.some(({ done }) => !done), 'some still wait');
   await until(() => crowd.waiters.every(({ done }) => done), 'everybody to be served', 80000);
   await crowd.assertOver();
@@ -79,7 +63,7 @@ test('two gateways: Redis comes back without its data: who waited is told, livin
   assert.equal(elsewhere.status, 200);
   const queued = await Promise.all(Array.from({ length: 40 }, (_, i) => crowd.ask(`w${i}`)));
   await crowd.wait(queued.map(({ uniqueRequestId }) => uniqueRequestId));
-  await restartRedis(crowd);
+  await crowd.restartRedis();
   await until(() => crowd.waiters.every(({ done }) => done), 'everybody to be told', 30000);
   for (const { outcomes, connections } of crowd.waiters) {
     assert.equal(outcomes.length, 1);

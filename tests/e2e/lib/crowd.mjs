@@ -166,7 +166,7 @@ export class Crowd {
       headers: { 'content-type': 'application/json', 'x-forwarded-for': from ?? `198.18.${n >> 8}.${n & 255}` },
       body: JSON.stringify({ campaignId, regionId: 'local', transportType, clientIdentifier: name, dynamicVariables: {}, metadata: {} }),
     });
-    return { name, status: response.status, ...(await response.json()) };
+    return { name, status: response.status, retryAfter: Number(response.headers.get('retry-after')), ...(await response.json()) };
   }
 
   // `ids` wait from now on, every tenth by the official client, over each transport in turn.
@@ -198,6 +198,24 @@ export class Crowd {
     if (target !== 'SessionReady') return;
     this.told.set(sessionOf(argument), waiter);
     this.onSession?.(argument.webSocketUrl, waiter);
+  }
+
+  // Redis dies, with whatever is going on, and comes back. Meanwhile the nodes say so, and nobody new is taken.
+  async restartRedis() {
+    const readyIs = (status) =>
+      until(async () => {
+        const answers = await Promise.all(this.living.map(({ url }) => fetch(`${url}/readyz`)));
+        return answers.every((answer) => answer.status === status);
+      }, `every node to answer ${status}`, 30000);
+    await this.redis.kill();
+    await readyIs(503);
+    for (const { url } of this.living) {
+      const refused = await this.ask('nobody', { base: url });
+      assert.deepEqual([refused.status, refused.message], [503, 'The session desk is not available right now. Please try again.']);
+      assert.ok(refused.retryAfter > 0);
+    }
+    this.redis.run();
+    await readyIs(200);
   }
 
   // ---- how sessions end
