@@ -94,7 +94,7 @@ describe('TLS', () => {
 
   test('nginx in front: wss handed out, the browser and not the proxy is the client', async (t) => {
     const house = await houseFor(t, { config: { ForwardedHeaders: { KnownProxies: ['127.0.0.2'] } } });
-    const nginx = await startNginx(t, [house.gateway.port], here);
+    const nginx = await startNginx(t, 'operations.md', [house.gateway.port], here);
     const page = await openCallPage(watched(), house.gateway, { base: nginx.url });
     const call = await talk(page, house);
     assert.match(page.sockets[0], new RegExp(`^wss://${HOST}:${nginx.port}/ws/session/`));
@@ -104,7 +104,7 @@ describe('TLS', () => {
 
   test('X-Forwarded-For counts from a known proxy only', async (t) => {
     const house = await houseFor(t, { config: { ForwardedHeaders: { KnownProxies: ['127.0.0.2'] } } });
-    const nginx = await startNginx(t, [house.gateway.port], here);
+    const nginx = await startNginx(t, 'operations.md', [house.gateway.port], here);
     const lie = { 'x-forwarded-for': '203.0.113.9', 'x-forwarded-proto': 'https', 'x-forwarded-host': 'evil.example' };
     const body = JSON.stringify({ campaignId: 'demo', regionId: 'local', transportType: 1, dynamicVariables: {}, metadata: {} });
     for (const url of [house.gateway.url, nginx.url]) {

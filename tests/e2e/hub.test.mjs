@@ -255,7 +255,7 @@ describe('nginx with TLS in front', () => {
   before(async () => {
     const here = makeAuthority().issue('here', [`IP:${HOST}`, 'DNS:localhost']);
     gateway = await startGateway(place, { ForwardedHeaders: { KnownProxies: ['127.0.0.2'] } });
-    nginx = await startNginx({ after: (end) => { endNginx = end; } }, [gateway.port], here);
+    nginx = await startNginx({ after: (end) => { endNginx = end; } }, 'middleware.md', [gateway.port], here);
   });
   after(async () => {
     await endNginx?.();

@@ -7,7 +7,7 @@ import { WebSocket } from 'ws';
 import { RoundRobin } from '../../sim/roundrobin.mjs';
 import { startPlatform } from '../../sim/platform.mjs';
 import { Gateway, merge, TOP, until } from './gateway.mjs';
-import { makeClient, TRANSPORTS, WEBHOOK_TOKEN } from './hub.mjs';
+import { EventSource, makeClient, TRANSPORTS, WEBHOOK_TOKEN } from './hub.mjs';
 import { Redis } from './redis.mjs';
 
 const END = '\x1e';
@@ -91,7 +91,7 @@ export class LightWaiter extends Waiter {
 export class RealWaiter extends Waiter {
   constructor(id, base, onOutcome, options) {
     super(id, base, onOutcome);
-    const { connection } = makeClient(base, { reconnect: RECONNECT, quiet: true, ...options });
+    const { connection } = makeClient(base, { reconnect: RECONNECT, quiet: true, options: { EventSource }, ...options });
     this.connection = connection;
     for (const target of [...OUTCOMES, 'QueuePosition']) connection.on(target, (argument) => this.hear(target, argument));
     connection.onreconnected(() => this.register());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Callers who wait in line, by the real SignalR clients.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import signalr10 from 'signalr10';
 import signalr9 from 'signalr9';
 import { startPlatform } from '../../sim/platform.mjs';
@@ -51,6 +52,16 @@ export async function waitInLine(gateway) {
   assert.equal(response.status, 202, JSON.stringify(queued));
   assert.equal(queued.queuePosition, 1);
   return { id: queued.uniqueRequestId, release: () => endSession(gateway, webSocketUrl) };
+}
+
+// What a 503 is to an EventSource of a browser: the end. That of npm, which the client takes under Node, asks again behind
+// its back, and when this stream of nobody ends for want of a handshake, the client drops a connection that it made since.
+const require = createRequire(createRequire(import.meta.url).resolve('signalr10'));
+export class EventSource extends require('eventsource') {
+  emit(type, event) {
+    super.emit(type, event);
+    if (type === 'error' && event.status) this.close();
+  }
 }
 
 // A client with what it has heard: events is [[target, argument], ...].
