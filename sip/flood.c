@@ -100,18 +100,32 @@ static bool take(struct bucket *bucket, uint64_t size, uint64_t refill_us, uint6
     return true;
 }
 
+static bool take_of_second(const struct flood *flood, struct bucket *bucket, uint64_t now_us) {
+    uint64_t size = (uint64_t)flood->per_second;
+    return take(bucket, size, size < SECOND_US ? SECOND_US / size : 1, now_us);
+}
+
 enum flood_verdict flood_request(struct flood *flood, const struct in6_addr *address, bool invite,
                                  uint64_t now_us) {
     if (!flood->per_second)
         return FLOOD_PASS;
     struct source *source = find(flood, address, now_us);
-    uint64_t size = (uint64_t)flood->per_second, refill_us = size < SECOND_US ? SECOND_US / size : 1;
-    if (take(invite ? &source->invites : &source->others, size, refill_us, now_us))
+    if (take_of_second(flood, invite ? &source->invites : &source->others, now_us))
         return FLOOD_PASS;
-    if (take(&source->refusals, size, refill_us, now_us)) {
+    if (take_of_second(flood, &source->refusals, now_us)) {
         source->counts.refused++;
         return FLOOD_REFUSE;
     }
+    source->counts.silent++;
+    return FLOOD_SILENT;
+}
+
+enum flood_verdict flood_malformed(struct flood *flood, const struct in6_addr *address, uint64_t now_us) {
+    if (!flood->per_second)
+        return FLOOD_PASS;
+    struct source *source = find(flood, address, now_us);
+    if (take_of_second(flood, &source->others, now_us))
+        return FLOOD_PASS;
     source->counts.silent++;
     return FLOOD_SILENT;
 }

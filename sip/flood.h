@@ -26,6 +26,8 @@ void flood_set_rate(struct flood *flood, int64_t per_second); // of requests of 
 // A request that is no retransmission. INVITEs and other methods are counted apart.
 enum flood_verdict flood_request(struct flood *flood, const struct in6_addr *source, bool invite,
                                  uint64_t now_us);
+// A request that is malformed, retransmission or not; it counts with the other methods, and is never refused.
+enum flood_verdict flood_malformed(struct flood *flood, const struct in6_addr *source, uint64_t now_us);
 // A request for what is not there. The first twenty are answered, and one each ten seconds after that.
 enum flood_verdict flood_mistake(struct flood *flood, const struct in6_addr *source, uint64_t now_us);
 // A request that shows that nobody of ours sent it.

@@ -6,8 +6,8 @@
 #include "gateway/core/ticker.h"
 #include "sip/connections.h"
 #include "sip/listen.h"
+#include "sip/malformed.h"
 #include "sip/proxy_impl.h"
-#include "sip/start_line.h"
 
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/nta_stateless.h>
@@ -61,6 +61,16 @@ static void stay_silent(struct arrival *arrival) {
     metric_add(METRIC_SIP_SILENT, 1);
     msg_destroy(arrival->msg);
     report(arrival);
+}
+
+static bool may_answer_malformed(msg_t *msg, void *arg) {
+    struct arrival arrival = {.proxy = arg, .now_us = ticker_now_us()};
+    sipreq_source(&arrival.source, msg_addr(msg));
+    if (flood_malformed(arrival.proxy->flood, &arrival.source.address, arrival.now_us) == FLOOD_PASS)
+        return true;
+    metric_add(METRIC_SIP_SILENT, 1);
+    report(&arrival);
+    return false;
 }
 
 // False when the request ends here.
@@ -266,15 +276,18 @@ static unsigned or_default(unsigned value, unsigned usual) {
 
 static int make_parts(struct proxy *proxy, const struct proxy_config *config) {
     proxy->timer = su_timer_create(su_root_task(proxy->root), 0);
+    int err = malformed_new(&proxy->malformed, may_answer_malformed, proxy);
+    if (err)
+        return err;
     // NONE: addresses are added one by one, so that each can say what is wrong with it.
     proxy->agent = nta_agent_create(
         proxy->root, (const url_string_t *)-1, on_message, proxy, NTATAG_UA(1), NTATAG_MERGE_482(1),
-        NTATAG_MCLASS(start_line_class()), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES),
-        NTATAG_SIP_T1(or_default(config->limits.t1_ms, NTA_SIP_T1)),
+        NTATAG_MCLASS(malformed_class(proxy->malformed)), NTATAG_BAD_REQ_MASK(MALFORMED_MASK),
+        NTATAG_MAXSIZE(MAX_MESSAGE_BYTES), NTATAG_SIP_T1(or_default(config->limits.t1_ms, NTA_SIP_T1)),
         NTATAG_SIP_T1X64(64 * or_default(config->limits.t1_ms, NTA_SIP_T1)), TAG_END());
     if (!proxy->timer || !proxy->agent)
         return -ENOMEM;
-    int err = slot_table_new(&proxy->slots, or_default(config->limits.max_pending, MAX_PENDING));
+    err = slot_table_new(&proxy->slots, or_default(config->limits.max_pending, MAX_PENDING));
     if (!err)
         err = flood_new(&proxy->flood, SOURCES);
     if (!err)
@@ -322,6 +335,7 @@ void proxy_free(struct proxy *proxy) {
         return;
     pending_refuse_all(proxy);
     nta_agent_destroy(proxy->agent);
+    malformed_free(proxy->malformed);
     su_timer_destroy(proxy->timer);
     slot_table_free(proxy->slots);
     flood_free(proxy->flood);

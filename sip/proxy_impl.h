@@ -21,6 +21,7 @@ struct pending;
 struct proxy {
     su_root_t *root; // borrowed
     nta_agent_t *agent;
+    struct malformed *malformed; // the agent reads by it
     struct proxy_limits limits;
     int (*post)(struct mail mail, void *arg);
     void *post_arg;

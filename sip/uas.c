@@ -4,7 +4,7 @@
 #include "sip/dialog.h"
 #include "sip/dialog_info.h"
 #include "sip/listen.h"
-#include "sip/start_line.h"
+#include "sip/malformed.h"
 
 #include "gateway/core/log.h"
 #include "gateway/core/metrics.h"
@@ -184,6 +184,18 @@ static bool is_within_limits(struct uas *uas, msg_t *msg, bool invite) {
     return false;
 }
 
+static bool may_answer_malformed(msg_t *msg, void *arg) {
+    struct uas *uas = arg;
+    struct sipreq_source source;
+    uint64_t now_us = ticker_now_us();
+    sipreq_source(&source, msg_addr(msg));
+    if (flood_malformed(uas->flood, &source.address, now_us) == FLOOD_PASS)
+        return true;
+    metric_add(METRIC_SIP_LISTENER_SILENT, 1);
+    report_flood(uas, &source, now_us);
+    return false;
+}
+
 // What belongs to no dialog and no transaction yet.
 static int on_message(void *arg, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
     struct uas *uas = arg;
@@ -204,7 +216,8 @@ static int on_message(void *arg, nta_agent_t *agent, msg_t *msg, sip_t *sip) {
 static int make_agent(struct uas *uas, struct err_text *err) {
     uas->agent = nta_agent_create(uas->root, (url_string_t *)(intptr_t)-1, on_message, uas, NTATAG_UA(1),
                                   NTATAG_MERGE_482(1), NTATAG_CANCEL_487(0),
-                                  NTATAG_MCLASS(start_line_class()), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES),
+                                  NTATAG_MCLASS(malformed_class(uas->malformed)),
+                                  NTATAG_BAD_REQ_MASK(MALFORMED_MASK), NTATAG_MAXSIZE(MAX_MESSAGE_BYTES),
                                   NTATAG_PROGRESS(uas->timing.ring_ms), NTATAG_SIP_T1(uas->timing.t1_ms),
                                   NTATAG_SIP_T1X64(64 * uas->timing.t1_ms), TAG_END());
     return uas->agent ? 0 : err_set(err, -ENOMEM, "out of memory");
@@ -226,6 +239,8 @@ int uas_new(struct uas **out, const struct uas_config *config, struct err_text *
         code = digest_new(&uas->digest);
     if (!code)
         code = flood_new(&uas->flood, UAS_SOURCES);
+    if (!code)
+        code = malformed_new(&uas->malformed, may_answer_malformed, uas);
     if (!code)
         code = slot_table_new(&uas->dialogs, UAS_MAX_DIALOGS);
     if (code)
@@ -317,6 +332,7 @@ void uas_free(struct uas *uas) {
         slot_each(uas->dialogs, each_free, NULL);
     if (uas->agent)
         nta_agent_destroy(uas->agent);
+    malformed_free(uas->malformed);
     slot_table_free(uas->dialogs);
     flood_free(uas->flood);
     sipreq_policy_free(&uas->policy);

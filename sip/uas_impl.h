@@ -42,8 +42,9 @@ struct uas {
     void *post_arg;
     struct uas_timing timing;
     nta_agent_t *agent;
-    struct flood *flood;        // of requests that belong to no dialog
-    struct slot_table *dialogs; // struct dialog, owned
+    struct malformed *malformed; // the agent reads by it
+    struct flood *flood;         // of requests that belong to no dialog
+    struct slot_table *dialogs;  // struct dialog, owned
     size_t undecided;
     struct digest *digest;
     bool draining;

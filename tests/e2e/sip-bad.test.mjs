@@ -201,6 +201,51 @@ test('messages that are too large', async () => {
   }
 });
 
+// ---- floods of what cannot be read
+
+test('one source gets so many 400 a second and then nothing, at proxy and listener, by UDP and TCP', async (t) => {
+  const rate = 5;
+  const limited = await startSipHouse({
+    host: HOST,
+    config: { Gateway: { NodeId: 'limited' }, Sip: { AcceptDirect: true, InvitesPerSecond: rate, RtpPorts: '31000-31999' } },
+  });
+  t.after(() => limited.stop());
+  const kinds = [
+    (text) => text.replace('sip:nobody@proxy SIP', 'sip:nobody@proxy; lr SIP'),
+    (text) => text.replace(/CSeq: .*/, 'CSeq: x'),
+    (text) => text.replace(/Call-ID: .*\r\n/, ''),
+    (text) => text.slice(0, text.indexOf('Contact')),
+  ];
+  const bad = (via, i) => kinds[i % kinds.length](whole(via).replace('z9hG4bKcut', `z9hG4bKflood${++asked}`));
+  for (const port of [limited.sip.proxyPort, limited.sip.mediaPort]) {
+    const flood = await SipPeer.start({ t, host: newSource() });
+    const from = Date.now();
+    for (let i = 0; i < 300; i++) flood.send(bad(`SIP/2.0/UDP ${flood.host}:${flood.port}`, i), port, HOST);
+    assert.deepEqual(await byUdp(port, (via) => options(via, `beside-${++asked}`)), ['200'], 'others are not hindered');
+    const seconds = (Date.now() - from) / 1000;
+    const answers = flood.received.map((m) => m.status);
+    assert.deepEqual([...new Set(answers)], [400]);
+    assert.ok(answers.length >= rate && answers.length <= rate * (1 + seconds) + 1, `${answers.length} answers in ${seconds} s`);
+  }
+  // By TCP each 400 ends its connection, and so does silence.
+  for (const port of [limited.sip.proxyPort, limited.sip.mediaPort]) {
+    const host = newSource();
+    const from = Date.now();
+    const heard = [];
+    for (let i = 0; i < 40; i++) {
+      const socket = dialTcp(port, host);
+      socket.end(bad(`SIP/2.0/TCP ${host}:9`, i % 3));
+      await until(() => socket.over, 'the connection to end');
+      heard.push(socket.heard ? Number(socket.heard.slice(8, 11)) : 0);
+    }
+    const seconds = (Date.now() - from) / 1000;
+    const answers = heard.filter(Boolean);
+    assert.deepEqual([...new Set(answers)], [400]);
+    assert.ok(answers.length >= rate && answers.length <= rate * (1 + seconds) + 1, `${answers.length} answers in ${seconds} s`);
+  }
+  assert.ok((await limited.gateway.metric('iqra_sip_proxy_limited_total{answer="none"}')) > 100);
+});
+
 // ---- half-open calls
 
 // INVITEs of `count` callers, each from a port of its own, who say nothing more. Gives how often each status came.

@@ -24,6 +24,25 @@ static struct flood *flood_of(int64_t per_second) {
     return flood;
 }
 
+static void malformed_requests_count_with_other_methods(void **state) {
+    (void)state;
+    struct flood *flood = flood_of(3);
+    struct flood_counts counts;
+    struct in6_addr a = source("192.0.2.1");
+    assert_int_equal(flood_request(flood, &a, false, START), FLOOD_PASS);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(flood_malformed(flood, &a, START), FLOOD_PASS);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(flood_malformed(flood, &a, START), FLOOD_SILENT);
+    assert_true(flood_report(flood, &a, START, &counts));
+    assert_int_equal(counts.silent, 10);
+    assert_int_equal(flood_request(flood, &a, true, START), FLOOD_PASS); // calls count apart
+    assert_int_equal(flood_request(flood, &a, false, START), FLOOD_REFUSE);
+    assert_int_equal(flood_malformed(flood, &a, START + SECOND / 3 + 1), FLOOD_PASS);
+    assert_int_equal(flood_malformed(flood, &a, START + SECOND / 3 + 1), FLOOD_SILENT);
+    flood_free(flood);
+}
+
 static void passes_refuses_then_says_nothing(void **state) {
     (void)state;
     struct flood *flood = flood_of(3);
@@ -126,6 +145,7 @@ static void the_table_does_not_grow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(malformed_requests_count_with_other_methods),
         cmocka_unit_test(passes_refuses_then_says_nothing),
         cmocka_unit_test(a_steady_rate_passes_for_ever),
         cmocka_unit_test(zero_is_no_limit),
