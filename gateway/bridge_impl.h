@@ -20,6 +20,10 @@ enum {
     BRIDGE_UP_EARLY_US = 1500,
     BRIDGE_DOWN_EARLY_US = 2 * PACER_CUSHION_MS * 1000,
     BRIDGE_UP_BEHIND_US = 600, // where the deadline lies: so much after the packets' usual time
+    // How far it may ever lie from where it began. Earlier: a stream begins with a packet too much, and the jitter
+    // buffer with a first guess of 20 ms too many, which it leaves for a pause. Later: what it bears to lack.
+    BRIDGE_UP_EARLIER_US = 45000,
+    BRIDGE_UP_LATER_US = 10000,
 };
 
 // Frames from the leg to the agent, each frame_ms.

@@ -88,19 +88,18 @@ static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us)
 // saves the half frame that a packet would wait on average. Where packets come at a target's distance, another comes
 // at that moment: the deadline lies a little behind it, so that it is the packet that sets off the frame.
 //
-// Half a frame either way is as far as there is to go: beyond it lies the next packet, and the agent would get frames
-// too many or too few. What else there is too much of, as when the sender's clock is fast, the jitter buffer takes out
-// of the sound.
+// There are bounds to that, or the agent would get frames too many or too few. What else there is too much of, as when the
+// sender's clock is fast, the jitter buffer takes out of the sound.
 static int32_t toward_packets(struct bridge *bridge) {
     const struct leg *leg = &bridge->config.leg;
-    int32_t most_us = (int32_t)bridge->config.format.frame_ms * 500;
     int64_t late_us;
     if (!leg->ops->read_late || !leg->ops->read_late(leg->impl, &late_us))
         return 0;
     int32_t shift_us = bridge_slew(late_us - BRIDGE_UP_BEHIND_US);
-    if (bridge->up.shifted_us + shift_us > most_us || bridge->up.shifted_us + shift_us < -most_us)
+    int32_t shifted_us = bridge->up.shifted_us + shift_us;
+    if (shifted_us < -BRIDGE_UP_EARLIER_US || shifted_us > BRIDGE_UP_LATER_US)
         return 0;
-    bridge->up.shifted_us += shift_us;
+    bridge->up.shifted_us = shifted_us;
     return shift_us;
 }
 
