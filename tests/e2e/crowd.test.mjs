@@ -3,15 +3,15 @@
 // restarts, the platform fails and its webhooks come twice, late and never; and a look at Redis and at every node, all the
 // time, finds nothing amiss.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { until } from './lib/gateway.mjs';
 import { assertInOrder, Crowd, gather } from './lib/crowd.mjs';
 
 const MAX = 10;
 const WAITERS = 300;
 
-test('three gateways, 300 waiters: one node is killed, Redis restarts, the platform fails, webhooks come twice, late and never', async (t) => {
-  const crowd = await Crowd.start({ nodes: 3, max: MAX });
+async function servesAll(t, nodes) {
+  const crowd = await Crowd.start({ nodes, max: MAX });
   t.after(() => crowd.close());
   const { first, nameOf, lines } = await gather(crowd, WAITERS);
   crowd.watch();
@@ -55,4 +55,10 @@ test('three gateways, 300 waiters: one node is killed, Redis restarts, the platf
   assert.ok(crowd.orphans.size <= 2 * MAX, `${crowd.orphans.size} sessions of nobody`);
   assert.ok(crowd.looks > 50, `${crowd.looks} looks`);
   t.diagnostic(`${failed.length} failed, ${crowd.orphans.size} sessions of nobody, ${crowd.looks} looks, ${crowd.asked.length} tries`);
+}
+
+// Side by side, as each lasts as long as the lease of a session that nobody ends.
+describe('300 waiters: one node is killed, Redis restarts, the platform fails, webhooks come twice, late and never', { concurrency: true }, () => {
+  test('two gateways', (t) => servesAll(t, 2));
+  test('three gateways', (t) => servesAll(t, 3));
 });

@@ -293,6 +293,17 @@ describe('two gateways on one Redis', () => {
     });
   }
 
+  // The upstream of docs/middleware.md has two servers and nothing that binds a client to one.
+  test('behind nginx with TLS, which takes each request to the next one', async (t) => {
+    const nginx = await startNginx(t, 'middleware.md', gateways.map(({ port }) => port), makeAuthority().issue('here', [`IP:${HOST}`]));
+    const relayed = async () => (await Promise.all(gateways.map((gateway) => gateway.metric('iqra_hub_relayed_total')))).reduce((a, b) => a + b);
+    for (const { client, transport } of each) {
+      const before = await relayed();
+      await waitAndBeServed(gateways[0], nginx.url, { client, transport });
+      if (transport !== 'WebSockets') assert.ok((await relayed()) > before, `${transport}: some of it came to the other node`);
+    }
+  });
+
   test('a Redis that restarts: who waits is told what happened meanwhile', async () => {
     const waiting = await waitInLine(gateways[0]);
     const clients = TRANSPORTS.map((transport) => makeClient(balancer.url, { transport, reconnect: [0, 100, 500, 1000, 1000] }));
