@@ -2,8 +2,10 @@
 // The document at /api/openapi.json: whole, with examples that its schemas take, and answers that they take, too. That it
 // has every route, and no other, is tests/unit/gateway/test_openapi.c's.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { after, before, test } from 'node:test';
 import Ajv from 'ajv/dist/2020.js';
+import { TOP } from './lib/gateway.mjs';
 import { endSession, startGateway, startPlace } from './lib/hub.mjs';
 
 // A schema as ajv knows it: references are names.
@@ -76,6 +78,30 @@ test('every body has an example, and every example is what its schema says', () 
 test('a wrong example would be found', () => {
   assert.throws(() => validate({ $ref: '#/components/schemas/Queued' }, { status: 'queued', uniqueRequestId: 'x', queuePosition: 0 }, 'wrong'));
   assert.throws(() => validate({ $ref: '#/components/schemas/Nobody' }, {}, 'missing'));
+});
+
+test('docs/middleware.md, for who moves over, has every status of the desk and every key that is about it', () => {
+  const page = (name) => fs.readFileSync(`${TOP}/docs/${name}.md`, 'utf8');
+  const [moving, limits] = [page('middleware'), page('limits')];
+  const part = (text, from, to) => text.slice(text.indexOf(from), text.indexOf(to, text.indexOf(from)));
+  const statusesIn = (text) => new Set([...text.matchAll(/^\| (\d{3}(?:, \d{3})*) \|/gm)].flatMap(([, list]) => list.split(', ')));
+  const session = statusesIn(part(moving, '## The order of checks', 'Those of the webhook'));
+  const hub = statusesIn(part(moving, 'Those of the webhook', '## Every key'));
+  const told = {
+    '/api/session/request': session,
+    '/api/websession/initiate': session,
+    '/sessionHub': hub,
+    '/sessionHub/negotiate': hub,
+    '/api/webhook/session-ended': statusesIn(part(limits, '## The webhook', "## The platform's own count")),
+  };
+  for (const [path, statuses] of Object.entries(told)) {
+    for (const { responses } of Object.values(document.paths[path])) for (const status of Object.keys(responses)) assert.ok(statuses.has(status), `${path} ${status}`);
+  }
+  const keys = part(moving, '## Every key', '## Slots');
+  const sections = ['ForwardedHeaders', 'VoiceAiPlatform', 'IpApi', 'Security', 'Queue', 'Hub'].map((name) => part(page('configuration'), `## ${name}\n`, '\n## '));
+  const wanted = [part(page('configuration'), '## Top level', '\n## '), ...sections].flatMap((text) => [...text.matchAll(/^\| `([^`]+)`/gm)].map(([, key]) => key));
+  assert.ok(wanted.length > 30);
+  for (const key of wanted) assert.match(keys, new RegExp(`\\b${key.split('.').at(-1)}\\b`), key);
 });
 
 test('answers of the running gateway are what the document says', async () => {
