@@ -53,7 +53,7 @@ async function servesAll(t, nodes) {
   assert.ok(crowd.waiters.some(({ connections, outcomes }) => connections > 1 && outcomes[0][0] === 'SessionReady'), 'some came back to another node');
   // Whom the dead node served, and whom the others served when Redis went.
   assert.ok(crowd.orphans.size <= 2 * MAX, `${crowd.orphans.size} sessions of nobody`);
-  assert.ok(crowd.looks > 50, `${crowd.looks} looks`);
+  assert.ok(crowd.looks > 20, `${crowd.looks} looks`);
   t.diagnostic(`${failed.length} failed, ${crowd.orphans.size} sessions of nobody, ${crowd.looks} looks, ${crowd.asked.length} tries`);
 }
 

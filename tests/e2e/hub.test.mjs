@@ -3,6 +3,7 @@
 // TLS, and with two gateways behind a load balancer that knows no stickiness.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import http from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { RoundRobin } from '../sim/roundrobin.mjs';
@@ -252,8 +253,9 @@ describe('nginx with TLS in front', () => {
   let gateway;
   let nginx;
   let endNginx;
+  let here;
   before(async () => {
-    const here = makeAuthority().issue('here', [`IP:${HOST}`, 'DNS:localhost']);
+    here = makeAuthority().issue('here', [`IP:${HOST}`, 'DNS:localhost']);
     gateway = await startGateway(place, { ForwardedHeaders: { KnownProxies: ['127.0.0.2'] } });
     nginx = await startNginx({ after: (end) => { endNginx = end; } }, 'middleware.md', [gateway.port], here);
   });
@@ -266,6 +268,19 @@ describe('nginx with TLS in front', () => {
     test(`client ${client}, ${transport}: waits and is served`, () => waitAndBeServed(gateway, nginx.url, { client, transport }));
   }
 
+  test('what a node that shuts down refuses is asked of another', async (t) => {
+    let refused = 0;
+    const leaving = http.createServer((request, response) => {
+      refused++;
+      request.resume().on('end', () => response.writeHead(503).end());
+    }).listen(0, '127.0.0.1');
+    await once(leaving, 'listening');
+    t.after(() => leaving.close());
+    const both = await startNginx(t, 'middleware.md', [leaving.address().port, gateway.port], here);
+    const negotiate = () => fetch(`${both.url}/sessionHub/negotiate?negotiateVersion=1`, { method: 'POST', body: 'x' });
+    for (let i = 0; i < 4; i++) assert.equal((await negotiate()).status, 200);
+    assert.ok(refused > 0, 'it was asked');
+  });
 });
 
 describe('two gateways on one Redis', () => {

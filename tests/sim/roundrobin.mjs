@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A load balancer without any stickiness: every request goes to the next node. A node that refuses the connection is
-// passed over, and so is one that answers 503 to a request as long as another may take it, as nginx is told by
-// `proxy_next_upstream error http_503 non_idempotent`.
+// passed over, and so is one that answers 503 to a request as long as another may take it: as nginx by docs/middleware.md.
 import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
