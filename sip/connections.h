@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The connections that others open to the SIP thread: how many one source and all together may hold
 // (Sip.MaxConnectionsPerSource, Sip.MaxConnections), and an end to those that say nothing. sofia has no say in what it
-// accepts, so that its accept(2) is ours (connections.c). Each function belongs to the SIP thread.
+// accepts, so that its accept(2) is ours (docs/decisions/0007-accept-is-ours.md). Each function belongs to the SIP thread.
 #ifndef IQ_SIP_CONNECTIONS_H
 #define IQ_SIP_CONNECTIONS_H
 

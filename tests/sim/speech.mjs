@@ -64,9 +64,9 @@ function bestPlace(a, at, b, from, to, n) {
 const median = (values) => [...values].sort((x, y) => x - y)[values.length >> 1];
 
 // Looks for what was `sent` in what was `heard`; undefined while it is not all there.
-// offsetMs: where it begins in what was heard. levelDb: of what was heard, over what was sent. alike: the share of pieces
-// of 400 ms that can be recognised. spreadMs: how far apart the delays of those are. holes: the share of 10 ms with
-// speech in which next to nothing was heard.
+// levelDb: of what was heard, over what was sent. alike: the share of pieces of 400 ms that can be recognised. spreadMs:
+// how far apart the delays of those are, from the first to the last one. holes: the share of 10 ms with speech in which
+// next to nothing was heard.
 export function compareSpeech(sent, heard) {
   const a = narrow(sent);
   const b = narrow(heard);
@@ -89,7 +89,6 @@ export function compareSpeech(sent, heard) {
   const spoken = [...envelopeA.keys()].filter((i) => envelopeA[i] > loud);
   const later = envelope(b.subarray(offset));
   return {
-    offsetMs: (offset * 1000) / RATE,
     levelDb: 20 * Math.log10(rms(b.subarray(offset, offset + a.length)) / rms(a)),
     alike: good.length / pieces.length,
     spreadMs: ((Math.max(...offsets) - Math.min(...offsets)) * 1000) / RATE,

@@ -282,6 +282,12 @@ static void eager_start(struct eager *e, struct ticker *ticker, int wait_at) {
     assert_int_equal(ticker_add(ticker, &e->tick, 20), 0);
 }
 
+// Until it has ticked `count` times.
+static void eager_run(const struct eager *e, uv_loop_t *loop, int count) {
+    while (e->count < count)
+        uv_run(loop, UV_RUN_ONCE);
+}
+
 // Run by hand, a tick keeps its deadlines, and the timer does not run it again for them.
 static void a_tick_can_be_hastened(void **state) {
     (void)state;
@@ -297,8 +303,7 @@ static void a_tick_can_be_hastened(void **state) {
     assert_true(ticker_hasten(f.ticker, &e.tick, due_us + 20000, 0));
     assert_false(ticker_hasten(f.ticker, &e.tick, due_us + 20000, 1000));
     assert_int_equal(e.tick.due_us, due_us + 40000);
-    while (e.count < 3)
-        uv_run(&f.loop, UV_RUN_ONCE);
+    eager_run(&e, &f.loop, 3);
     for (int i = 0; i < 3; i++)
         assert_int_equal(e.deadlines_us[i], due_us + (uint64_t)i * 20000);
     assert_true(ticker_now_us() >= due_us + 40000);
@@ -319,8 +324,7 @@ static void a_tick_is_not_hastened_beyond_the_wheel(void **state) {
         ;
     assert_in_range(e.count, 4, 7);
     int count = e.count;
-    while (e.count == count)
-        uv_run(&f.loop, UV_RUN_ONCE);
+    eager_run(&e, &f.loop, count + 1);
     assert_int_equal(e.deadlines_us[count], due_us + (uint64_t)count * 20000);
     assert_true(ticker_now_us() >= e.deadlines_us[count]);
     ticker_remove(f.ticker, &e.tick);
@@ -335,12 +339,10 @@ static void a_tick_can_wait(void **state) {
     for (int hastened = 0; hastened < 2; hastened++) {
         eager_start(&e, f.ticker, 1);
         uint64_t due_us = e.tick.due_us;
-        while (e.count < 2)
-            uv_run(&f.loop, UV_RUN_ONCE);
+        eager_run(&e, &f.loop, 2);
         if (hastened)
             assert_true(ticker_hasten(f.ticker, &e.tick, due_us + 20000, 0));
-        while (e.count < 4)
-            uv_run(&f.loop, UV_RUN_ONCE);
+        eager_run(&e, &f.loop, 4);
         assert_int_equal(e.deadlines_us[1], due_us + 20000);
         assert_int_equal(e.deadlines_us[2], due_us + 20000);
         assert_int_equal(e.deadlines_us[3], due_us + 40000);
