@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two media nodes behind one proxy, each in a network namespace of its own: a node that drains, and Redis started again
-// under calls, with and without what it knew.
+// under calls, with and without what it knew: those of real programs and of our own peers.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ENCODINGS } from '../sim/signal.mjs';
-import { until } from './lib/gateway.mjs';
+import { ENCODINGS, rms } from '../sim/signal.mjs';
+import { TOP, until } from './lib/gateway.mjs';
 import { CALLERS, entryOf, Nodes, PROXY_PORT, queueOf, seesAll, statesOf, uriOf } from './lib/nodes.mjs';
 import { agentHears } from './lib/scenario.mjs';
-import { admin, contactsOf, NUMBER, RtpPeer, SipPeer } from './lib/sip.mjs';
+import { admin, Baresip, contactsOf, NUMBER, RtpPeer, SipPeer, startSipp } from './lib/sip.mjs';
 
 const BUSINESS = '9';
-const LIVE = 8;
+const PEERS = 8; // of our own, who see each packet
+const LIVE = PEERS + 1; // and baresip
 const config = {
   VoiceAiPlatform: { Campaigns: { demo: { BusinessId: '1', WebCampaignId: 'demo', AllowedRegionIds: ['EU-DE'] } } },
   Businesses: {
@@ -125,7 +128,7 @@ describe('two media nodes', () => {
       const asked = await ask();
       let { answer } = asked;
       if (answer.status === 302) {
-        const taken = await take(t, asked, asked.contacts[this.ends.length % 2]);
+        const taken = await take(t, asked, asked.contacts[this.ends.length % asked.contacts.length]);
         answer = taken.answer;
         if (answer.status === 200) peer.bye(taken.call);
         taken.rtp.close();
@@ -160,6 +163,45 @@ describe('two media nodes', () => {
     assert.ok(usual > 1000 && quiet <= each.length * 0.05, `${quiet} of ${each.length} packets are silent; usual is ${usual}`);
   }
 
+  // Real ones: calls at a steady rate that follow their 302, until it is stopped.
+  const startLoad = () =>
+    startSipp(fs.readFileSync(path.join(TOP, 'tests/e2e/sipp/redirected.xml'), 'utf8'), `${proxy.address}:${PROXY_PORT}`, {
+      host: peer.host,
+      calls: 100000,
+      rate: 5,
+      timeoutS: 120,
+      args: ['-s', NUMBER, '-key', 'routing', uriOf(BUSINESS, 'de').split(';').slice(1).join(';')],
+    });
+
+  // Each call ended as its scenario has it: whole, or refused with what is promised.
+  async function endLoad(load) {
+    const { output, lines } = await load.stop();
+    const count = (word) => lines.filter((line) => line === word).length;
+    assert.match(output, /Failed call +\| +\d+ +\| +0 /, output);
+    assert.equal(Number(/Successful call +\| +\d+ +\| +(\d+)/.exec(output)[1]), count('whole') + count('refused'));
+    return `sipp: ${count('whole')} whole, ${count('refused')} refused`;
+  }
+
+  async function baresipUp(t) {
+    const phone = await Baresip.start({ t, host: CALLERS[0], toneMs: 180000 });
+    const index = nodes.agent.calls.length;
+    phone.dial(uriOf(BUSINESS, 'de').replace('@proxy', `@${proxy.address}:${PROXY_PORT}`));
+    await phone.until('CALL_ESTABLISHED');
+    const agent = await until(() => nodes.agent.calls[index], 'the agent');
+    await agentHears(agent, 600);
+    await until(() => rms(phone.heard(500).samples) > 1000, 'the echo at baresip', 20000);
+    return { phone, agent };
+  }
+
+  // What baresip heard since `mark`, in samples, is loud all through.
+  function assertHeard({ phone }, mark) {
+    const samples = phone.heard(1e6).samples.subarray(mark);
+    const each = [];
+    for (let at = 0; at + 160 <= samples.length; at += 160) each.push(rms(samples.subarray(at, at + 160)));
+    const quiet = each.filter((level) => level < 500).length;
+    assert.ok(each.length > 250 && quiet <= each.length * 0.05, `${quiet} of ${each.length} pieces are silent`);
+  }
+
   // Redis, the nodes and their figures all say LIVE calls, and what else holds a place is a redirect that nobody followed.
   async function agreed(unfollowed, timeoutMs) {
     let told;
@@ -180,18 +222,23 @@ describe('two media nodes', () => {
 
   test('Redis is started again under load: calls go on, new ones are refused and then admitted, the count is true', async (t) => {
     const live = [];
-    while (live.length < LIVE) {
+    while (live.length < PEERS) {
       const asked = await ask();
       live.push(await up(t, asked, at(asked, media[live.length % 2])));
     }
     await Promise.all(live.map(({ rtp }) => until(() => levels(rtp.payloads.slice(-10)).every((l) => l > 1000), 'the echo', 20000)));
     const marks = live.map(({ rtp }) => rtp.packets.length);
+    const baresip = await baresipUp(t);
+    const mark = baresip.phone.heard(1e6).samples.length;
     for (const lost of [false, true]) {
       const load = new Load(t);
+      const sipp = await startLoad();
+      const logged = (word) => sipp.logged().filter((line) => line === word).length;
+      await until(() => logged('whole') >= 5, 'calls of sipp', 30000);
       await until(() => load.since(0, 200).length >= 5, 'calls to be admitted', 30000);
       await nodes.redis.kill();
       const from = load.ends.length;
-      await until(() => load.since(from).length >= 10, 'calls to be refused', 30000);
+      await until(() => load.since(from).length >= 10 && logged('refused') >= 5, 'calls to be refused', 30000);
       for (const { status, reason, retryAfter } of load.since(from)) {
         assert.ok(status === 500 || status === 503, `${status} ${reason}`);
         assert.ok(retryAfter > 0, `${status} ${reason} without Retry-After`);
@@ -200,16 +247,21 @@ describe('two media nodes', () => {
       nodes.redis.run();
       const back = load.ends.length;
       await until(() => load.since(back, 200).length >= 5, 'calls to be admitted again', 30000);
+      const before = logged('whole');
+      await until(() => logged('whole') >= before + 5, 'calls of sipp again', 30000);
       await load.stop();
+      t.diagnostic(await endLoad(sipp));
       // What a call of the load could not give back while Redis was away runs out in 30 s; if all is lost, so is that.
       await agreed(!lost, 45000);
       live.forEach((call, i) => assertUnbroken(call, marks[i]));
       if (lost) {
         const entries = await queueOf(proxy, 'ProcessedBackend');
-        assert.equal(entries.filter((e) => e.log.some((l) => /^Redis had lost it: told again by de-[12]$/.test(l.text))).length, LIVE);
+        assert.equal(entries.filter((e) => !e.endedMs && e.log.some((l) => /^Redis had lost it: told again by de-[12]$/.test(l.text))).length, LIVE);
       }
     }
-    await Promise.all(live.map(({ agent }) => agentHears(agent, 600)));
+    await Promise.all([...live, baresip].map(({ agent }) => agentHears(agent, 600)));
+    assertHeard(baresip, mark);
+    baresip.phone.hangUp();
     for (const { call } of live) peer.bye(call);
     await until(() => leases() === 0, 'all places to be free', 5000);
     const entries = await queueOf(proxy, 'ProcessedBackend');

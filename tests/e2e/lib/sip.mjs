@@ -118,7 +118,7 @@ export const agentOf = (house, caller) =>
 // (as PCMU, G722/16000/1, opus/48000/2) decides what its tone is made for.
 export class Baresip {
   // With `t`, the test's context, it is stopped when the test ends, whatever that comes to.
-  static async start({ t, host = HOST, transport = 'udp', toneHz = 600, codecs = ['PCMU'], caller = '+49309999', source, modules = [], account = '', config = '' } = {}) {
+  static async start({ t, host = HOST, transport = 'udp', toneHz = 600, toneMs = 60000, codecs = ['PCMU'], caller = '+49309999', source, modules = [], account = '', config = '' } = {}) {
     const phone = new Baresip();
     t?.after(() => phone.stop());
     phone.host = host;
@@ -128,7 +128,7 @@ export class Baresip {
     phone.events = [];
     const [, rateHz = 8000, channels = 1] = codecs[0].split('/').map(Number);
     source ??= path.join(phone.dir, 'tone.wav');
-    if (!fs.existsSync(source)) fs.writeFileSync(source, wav(rateHz, tone(rateHz, toneHz, 60000, 8000, channels), channels));
+    if (!fs.existsSync(source)) fs.writeFileSync(source, wav(rateHz, tone(rateHz, toneHz, toneMs, 8000, channels), channels));
     const module = (name) => `module ${name}.so\n`;
     fs.writeFileSync(
       path.join(phone.dir, 'config'),
@@ -237,25 +237,35 @@ export class Baresip {
 
 // ---- sipp
 
-// Runs a scenario to its end; resolves to {code, output}. Code 0: every call went as written.
-export async function runSipp(scenario, target, { host = HOST, calls = 1, rate = 10, timeoutS = 30, args = [] } = {}) {
+// Begins a scenario: {logged(), stop(), done}. `logged` gives the lines of its <log> so far; `stop` begins no more calls and
+// waits, like `done`, for the end: {code, output, lines}.
+export async function startSipp(scenario, target, { host = HOST, calls = 1, rate = 10, timeoutS = 30, args = [] } = {}) {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'iqra-sipp-'));
-  const file = path.join(dir, 'scenario.xml');
+  const [file, log, errors] = ['scenario.xml', 'log', 'errors'].map((name) => path.join(dir, name));
   fs.writeFileSync(file, scenario);
   const port = await freePort(host);
   const child = spawn(
     'sipp',
     ['-sf', file, '-i', host, '-p', String(port), '-mi', host, '-m', String(calls), '-r', String(rate), '-timeout', `${timeoutS}s`, '-timeout_error',
-      '-nostdin', '-trace_err', '-error_file', path.join(dir, 'errors'), ...args, target],
+      '-nostdin', '-trace_err', '-error_file', errors, '-trace_logs', '-log_file', log, ...args, target],
     { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
-  const [code] = await once(child, 'exit');
-  const errors = fs.existsSync(path.join(dir, 'errors')) ? fs.readFileSync(path.join(dir, 'errors'), 'utf8') : '';
-  fs.rmSync(dir, { recursive: true, force: true });
-  return { code, output: `${output.slice(-2000)}\n${errors.slice(0, 4000)}` };
+  const read = (name) => (fs.existsSync(name) ? fs.readFileSync(name, 'utf8') : '');
+  const end = async () => {
+    const [code] = await once(child, 'exit');
+    const result = { code, output: `${output.slice(-2000)}\n${read(errors).slice(0, 4000)}`, lines: lines() };
+    fs.rmSync(dir, { recursive: true, force: true });
+    return result;
+  };
+  const lines = () => read(log).split('\n').filter(Boolean);
+  const done = end();
+  return { done, logged: lines, stop: () => (child.kill('SIGUSR1'), done) };
 }
+
+// Runs a scenario to its end. Code 0: every call went as written.
+export const runSipp = async (...args) => (await startSipp(...args)).done;
 
 // ---- a peer of our own
 
