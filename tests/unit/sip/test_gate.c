@@ -44,6 +44,12 @@ static enum gate_verdict come(struct world *world, int fd, const char *host, uin
     return verdict;
 }
 
+// `count` from one source, as descriptors from 0 and ports from 1000.
+static void come_all(struct world *world, int count, const char *host) {
+    for (int fd = 0; fd < count; fd++)
+        assert_int_equal(come(world, fd, host, (uint16_t)(1000 + fd)), GATE_PASS);
+}
+
 static void go(struct world *world, int fd) {
     world->peers[fd] = (union udp_address){0};
 }
@@ -56,8 +62,7 @@ static void test_each_source_has_its_own(void **state) {
     (void)state;
     static struct world w;
     set_up(&w, 0, 3);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(come(&w, i, "192.0.2.1", (uint16_t)(1000 + i)), GATE_PASS);
+    come_all(&w, 3, "192.0.2.1");
     assert_int_equal(w.looked, 0); // nothing is asked while there is room
     assert_int_equal(come(&w, 3, "192.0.2.1", 1003), GATE_SOURCE_FULL);
     assert_int_equal(come(&w, 3, "192.0.2.2", 1003), GATE_PASS);
@@ -71,8 +76,7 @@ static void test_who_is_gone_does_not_count(void **state) {
     (void)state;
     static struct world w;
     set_up(&w, 4, 3);
-    for (int i = 0; i < 3; i++)
-        assert_int_equal(come(&w, i, "192.0.2.1", (uint16_t)(1000 + i)), GATE_PASS);
+    come_all(&w, 3, "192.0.2.1");
     go(&w, 1);
     assert_int_equal(come(&w, 7, "192.0.2.1", 1007), GATE_PASS);
     assert_int_equal(come(&w, 8, "192.0.2.1", 1008), GATE_SOURCE_FULL);
@@ -123,8 +127,7 @@ static void test_who_says_nothing_must_go(void **state) {
     static struct world w;
     set_up(&w, 0, 0);
     assert_false(gate_has_silent(w.gate));
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(come(&w, i, "192.0.2.1", (uint16_t)(1000 + i)), GATE_PASS);
+    come_all(&w, 4, "192.0.2.1");
     assert_true(gate_has_silent(w.gate));
     say(&w, 1);
     go(&w, 2);
