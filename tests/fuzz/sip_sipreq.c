@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// A message as it comes from the network, through sofia's parser: what is copied out of it is terminated, well-formed
+// A message as it comes from the network, through sofia's parser with our part of it (sip/malformed.h): what is copied out of it is terminated, well-formed
 // and free of control characters, and every verdict on it is one of ours.
 #include "gateway/core/utf8.h"
+#include "sip/malformed.h"
 #include "sip/route.h"
 #include "sip/sipreq.h"
 
@@ -56,14 +57,22 @@ static void check_verdict(const struct sip_request *request, const struct in6_ad
         abort();
 }
 
+static bool may_answer(msg_t *msg, void *arg) {
+    (void)arg;
+    return sip_object(msg)->sip_via != NULL; // some may, some may not
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static struct malformed *malformed;
+    if (!malformed && malformed_new(&malformed, may_answer, NULL) != 0)
+        abort();
     static const struct network everybody = {.bits = 0};
     const struct sipreq_policy policies[] = {
         {.forwarded_headers = &forwarded},
         {.forwarded_headers = &forwarded, .trusted = &everybody, .trusted_count = 1}};
     const struct sipreq_source source = {.port = 5060};
     struct sip_request request;
-    msg_t *msg = msg_make(sip_default_mclass(), 0, data, (ssize_t)size);
+    msg_t *msg = msg_make(malformed_class(malformed), 0, data, (ssize_t)size);
     sip_t *sip = msg ? sip_object(msg) : NULL;
     // What nta lets through to us.
     bool sane = sip && sip->sip_request && !sip->sip_error && sip_sanity_check(sip) == 0;
