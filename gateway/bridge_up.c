@@ -88,8 +88,8 @@ static size_t encode_frame(struct bridge *bridge, uint8_t *out, uint64_t now_us)
 // saves the half frame that a packet would wait on average. Where packets come at a target's distance, another comes
 // at that moment: the deadline lies a little behind it, so that it is the packet that sets off the frame.
 //
-// There are bounds to that, or the agent would get frames too many or too few. What else there is too much of, as when the
-// sender's clock is fast, the jitter buffer takes out of the sound.
+// There are bounds to that, or the agent would get frames too many or too few. What else there is too much of, as when
+// the sender's clock is fast, the jitter buffer takes out of the sound.
 static int32_t toward_packets(struct bridge *bridge) {
     const struct leg *leg = &bridge->config.leg;
     int64_t late_us;

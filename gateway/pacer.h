@@ -5,8 +5,9 @@
 //
 // Speech that begins waits until it is `target` ahead: a few milliseconds at least, up to 100 ms, learned from how
 // late the agent's chunks come. An agent that sends at the pace of real time is followed in phase as well: its
-// chunks then wait for their frame no longer than they must, and a late one is waited for. No speech is ever dropped while the owner heeds pacer_wants_pause; digital
-// silence of an agent that never stops sending is (pacer_trim.h). Pure: the caller brings the clock.
+// chunks then wait for their frame no longer than they must, and a late one is waited for. No speech is ever dropped
+// while the owner heeds pacer_wants_pause; digital silence of an agent that never stops sending is (pacer_trim.h). Pure:
+// the caller brings the clock.
 #ifndef IQ_GATEWAY_PACER_H
 #define IQ_GATEWAY_PACER_H
 

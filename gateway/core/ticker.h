@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker's clock for media: absolute deadlines of every call on the worker, kept in a wheel of quarter
 // milliseconds that one timerfd drives, so that a thousand calls cost a wake-up per slot in use and not a timer
-// each; and none for a tick that was hastened. A late wake runs the missed ticks in order: nobody's tick count ever drifts from the clock. Owner's thread
-// only.
+// each; and none for a tick that was hastened. A late wake runs the missed ticks in order: nobody's tick count ever
+// drifts from the clock. Owner's thread only.
 #ifndef IQ_CORE_TICKER_H
 #define IQ_CORE_TICKER_H
 
@@ -47,8 +47,8 @@ bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, ui
 // deadline that it was just told, or when it is hastened, and is told the same one.
 void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us);
 
-// How late ticks ran since this was asked last, by the slots they are in, hastened ones for themselves; costs no look at the clock of its own. 99 of
-// 100 were less than p99_us late, which is at most 256 slots; both are 0 when none ran.
+// How late ticks ran since this was asked last, by the slots they are in, hastened ones for themselves; costs no look
+// at the clock of its own. 99 of 100 were less than p99_us late, which is at most 256 slots; both are 0 when none ran.
 struct ticker_late {
     uint32_t slots, p99_us;
 };
