@@ -194,7 +194,6 @@ void hub_serve(struct hub_conn *conn, enum hub_ask ask, const struct hub_caller 
         hub_poll_left(conn, caller);
         return;
     case HUB_ASK_STILL:
-        if (!hub_poll_waits_for(conn, caller))
-            hub_answer(hub, caller, 200, NULL, 0); // it never came: once more
+        hub_poll_still(conn, caller);
     }
 }

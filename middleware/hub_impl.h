@@ -34,19 +34,20 @@ enum {
     HUB_RENEW_MS = 20000,      // so many ms
     HUB_RELAY_MS = 5000,       // for another node's answer, and between looks whether it is there
     HUB_RELAY_POLL_MS = 35000, // the same for a poll: pings come more often than this
-    HUB_RELAYS_MAX = 4096,     // requests waiting for another node
-    HUB_QUERIES_MAX = 256,     // questions to the desk under way, when many have to be asked again
-    HUB_QUERY_TRIES = 3,       // while events come in between
-    HUB_OUT_MAX = 65536,       // bytes a client may leave unread
-    HUB_IDS_PER_CONN = 4,      // ids one connection may register
-    HUB_TARGETS_MAX = 4,       // kinds of events whose last one is remembered
-    HUB_MESSAGE_BURST = 60,    // messages of a connection at once,
-    HUB_MESSAGES_PER_S = 5,    // and for long
-    HUB_REGISTER_BURST = 5,    // the same for Register
-    HUB_ADDRESS_BURST = 300,   // Register of one address: known ids cost 1,
-    HUB_ADDRESS_PER_S = 5,     //
-    HUB_UNKNOWN_COST = 15,     // unknown ones this much more
-    HUB_CONNECTIONS = 8192,    // defaults of struct hub_config
+    HUB_RELAY_MISSES = 3,    // looks, a second apart, that find no such node: it is not just connecting again
+    HUB_RELAYS_MAX = 4096,   // requests waiting for another node
+    HUB_QUERIES_MAX = 256,   // questions to the desk under way, when many have to be asked again
+    HUB_QUERY_TRIES = 3,     // while events come in between
+    HUB_OUT_MAX = 65536,     // bytes a client may leave unread
+    HUB_IDS_PER_CONN = 4,    // ids one connection may register
+    HUB_TARGETS_MAX = 4,     // kinds of events whose last one is remembered
+    HUB_MESSAGE_BURST = 60,  // messages of a connection at once,
+    HUB_MESSAGES_PER_S = 5,  // and for long
+    HUB_REGISTER_BURST = 5,  // the same for Register
+    HUB_ADDRESS_BURST = 300, // Register of one address: known ids cost 1,
+    HUB_ADDRESS_PER_S = 5,   //
+    HUB_UNKNOWN_COST = 15,   // unknown ones this much more
+    HUB_CONNECTIONS = 8192,  // defaults of struct hub_config
     HUB_PER_ADDRESS = 256,
     HUB_NODE_MAX = 40,
     HUB_CONN_ID_MAX = AUTH_NAME_MAX,
@@ -109,6 +110,10 @@ struct hub_conn {
     uint64_t polled_ms;
     char *out; // unread records
     size_t out_len;
+    // What answered a poll of another node last, kept until another poll shows that the client has it.
+    struct hub_caller sent_to;
+    char *sent;
+    size_t sent_len;
 };
 
 struct hub {
@@ -175,8 +180,10 @@ void hub_sse_begin(struct hub *hub, const char *id, const char *client_address,
 void hub_poll_begin(struct hub *hub, const char *id, const char *client_address,
                     struct http_exchange *exchange);
 bool hub_poll_is(const struct hub_conn *conn);
-void hub_poll_wait(struct hub_conn *conn, const struct hub_caller *caller); // answers who waited before
-bool hub_poll_waits_for(const struct hub_conn *conn, const struct hub_caller *caller);
+// Answers who waited before. The same poll once more gets the answer that it got, if that had records.
+void hub_poll_wait(struct hub_conn *conn, const struct hub_caller *caller);
+void hub_poll_still(struct hub_conn *conn,
+                    const struct hub_caller *caller); // it waits: the answer may be lost
 void hub_poll_left(struct hub_conn *conn, const struct hub_caller *caller); // its client has left
 void hub_poll_drop(struct hub_conn *conn);                                  // nobody will get anything more
 
@@ -203,7 +210,7 @@ void hub_relay(struct hub *hub, enum hub_ask ask, const char *id, bool may_begin
 void hub_relay_message(struct hub *hub, const char *message, size_t len); // on this node's channel
 void hub_relay_claim(struct hub_conn *conn);                              // it lives here: said in Redis
 void hub_relay_disclaim(struct hub_conn *conn);                           // and is over
-void hub_relay_again(struct hub *hub); // answers may have been missed up to now
+void hub_relay_again(struct hub *hub); // answers may have been lost up to now
 void hub_relay_tick(struct hub *hub);
 void hub_relay_close(struct hub *hub); // answers 503 to all that wait
 

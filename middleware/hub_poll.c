@@ -7,75 +7,89 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Records on their way to another node, which may be gone, or not hear us.
+// ---- answers to polls of other nodes
+
+// Waits for Redis to say whether that node is there.
 struct parcel {
     struct hub *hub;
+    struct hub_caller to;
     char id[HUB_CONN_ID_MAX + 1];
-    char *data; // owned
-    size_t len;
 };
 
-static void poll_answer(struct hub_conn *conn, unsigned status);
-
-static void parcel_free(struct parcel *parcel) {
-    free(parcel->data);
-    free(parcel);
+static bool is_same(const struct hub_caller *a, const struct hub_caller *b) {
+    return a->exchange == b->exchange && a->n == b->n && strcmp(a->from, b->from) == 0;
 }
 
-// Back in front of what has come since.
-static void take_back(struct hub_conn *conn, const struct parcel *parcel) {
-    char *both = malloc(parcel->len + conn->out_len);
+static bool was_sent_to(const struct hub_conn *conn, const struct hub_caller *caller) {
+    return conn->sent && is_same(&conn->sent_to, caller);
+}
+
+static void forget_sent(struct hub_conn *conn) {
+    free(conn->sent);
+    conn->sent = NULL;
+    conn->sent_len = 0;
+}
+
+// The client does not have it: back in front of what has come since.
+static void take_back(struct hub_conn *conn) {
+    char *both = realloc(conn->sent, conn->sent_len + conn->out_len);
     if (!both) {
         hub_conn_end(conn);
         return;
     }
-    memcpy(both, parcel->data, parcel->len);
     if (conn->out_len)
-        memcpy(both + parcel->len, conn->out, conn->out_len);
+        memcpy(both + conn->sent_len, conn->out, conn->out_len);
     free(conn->out);
     conn->out = both;
-    conn->out_len += parcel->len;
-    if (conn->poll_waits)
-        poll_answer(conn, 200);
+    conn->out_len += conn->sent_len;
+    conn->sent = NULL;
+    conn->sent_len = 0;
 }
 
-static void on_taken(int err, const struct redis_reply *reply, void *arg) {
+// An error leaves open whether that node got it. It asks whether its poll is still heard of, if it did not.
+static void on_published(int err, const struct redis_reply *reply, void *arg) {
     struct parcel *parcel = arg;
     struct hub *hub = parcel->hub;
-    bool taken = !err && reply->type == REDIS_INTEGER && reply->integer > 0;
-    struct hub_conn *conn = taken ? NULL : hub_map_get(&hub->conns_by_id, parcel->id);
+    bool nobody = !err && reply->type == REDIS_INTEGER && reply->integer == 0;
+    struct hub_conn *conn = nobody ? hub_map_get(&hub->conns_by_id, parcel->id) : NULL;
     hub->redis_calls--;
-    if (conn)
-        take_back(conn, parcel);
-    parcel_free(parcel);
+    if (conn && was_sent_to(conn, &parcel->to))
+        take_back(conn);
+    free(parcel);
     if (hub->closing)
         hub_closed_maybe(hub);
 }
 
-// 0: the parcel has what the connection had.
-static int send_away(struct hub_conn *conn, unsigned status) {
+static int send_away(struct hub_conn *conn, const struct hub_caller *caller, unsigned status,
+                     struct span records) {
     struct parcel *parcel = calloc(1, sizeof *parcel);
     if (!parcel)
         return -ENOMEM;
     parcel->hub = conn->hub;
+    parcel->to = *caller;
     memcpy(parcel->id, conn->id, sizeof parcel->id);
-    int rc =
-        hub_answer_away(conn->hub, &conn->poll, status, span_of(conn->out, conn->out_len), on_taken, parcel);
-    if (rc) {
-        parcel_free(parcel);
-        return rc;
-    }
-    parcel->data = conn->out;
-    parcel->len = conn->out_len;
-    return 0;
+    int rc = hub_answer_away(conn->hub, caller, status, records, on_published, parcel);
+    if (rc)
+        free(parcel);
+    return rc;
 }
+
+static void send_again(struct hub_conn *conn) {
+    send_away(conn, &conn->sent_to, 200, span_of(conn->sent, conn->sent_len)); // lost: it asks once more
+}
+
+// ---- answers
 
 static void poll_answer(struct hub_conn *conn, unsigned status) {
     conn->poll_waits = false;
     conn->polled_ms = conn->hub->now_ms;
     if (!conn->poll.exchange && conn->out_len) {
-        if (send_away(conn, status) != 0)
+        if (send_away(conn, &conn->poll, status, span_of(conn->out, conn->out_len)) != 0)
             return; // for the next poll
+        forget_sent(conn);
+        conn->sent_to = conn->poll;
+        conn->sent = conn->out;
+        conn->sent_len = conn->out_len;
     } else {
         hub_answer(conn->hub, &conn->poll, status, conn->out, conn->out_len);
         free(conn->out);
@@ -105,6 +119,7 @@ static void poll_end(struct hub_conn *conn) {
 
 static void poll_drop(struct hub_conn *conn) {
     poll_end(conn);
+    forget_sent(conn);
     hub_map_remove(&conn->hub->conns_by_id, &conn->entry);
     hub_relay_disclaim(conn);
 }
@@ -129,7 +144,18 @@ static void on_gone(void *arg) {
     hub_poll_left(conn, &caller);
 }
 
+static bool waits_for(const struct hub_conn *conn, const struct hub_caller *caller) {
+    return conn->poll_waits && is_same(&conn->poll, caller);
+}
+
 void hub_poll_wait(struct hub_conn *conn, const struct hub_caller *caller) {
+    if (waits_for(conn, caller))
+        return;
+    if (was_sent_to(conn, caller)) {
+        send_again(conn);
+        return;
+    }
+    forget_sent(conn);
     if (conn->poll_waits)
         hub_answer(conn->hub, &conn->poll, 204, NULL, 0);
     conn->poll = *caller;
@@ -142,13 +168,18 @@ void hub_poll_wait(struct hub_conn *conn, const struct hub_caller *caller) {
         http_hold(caller->exchange, on_gone, conn);
 }
 
-bool hub_poll_waits_for(const struct hub_conn *conn, const struct hub_caller *caller) {
-    return conn->poll_waits && caller->exchange == conn->poll.exchange && caller->n == conn->poll.n &&
-           strcmp(caller->from, conn->poll.from) == 0;
+// With what it got and nothing more, since it may have that, and then this one is passed over.
+void hub_poll_still(struct hub_conn *conn, const struct hub_caller *caller) {
+    if (was_sent_to(conn, caller))
+        send_again(conn);
+    else if (!waits_for(conn, caller))
+        hub_answer(conn->hub, caller, 200, NULL, 0); // it never came: once more
 }
 
 void hub_poll_left(struct hub_conn *conn, const struct hub_caller *caller) {
-    if (!hub_poll_waits_for(conn, caller))
+    if (was_sent_to(conn, caller))
+        take_back(conn);
+    if (!waits_for(conn, caller))
         return;
     conn->poll_waits = false;
     conn->polled_ms = conn->hub->now_ms;

@@ -5,6 +5,9 @@
 // line end, the body.
 //
 //   request  {"n":7,"from":NODE,"ask":"post","id":CONNECTION}   answer  {"n":7,"status":200}
+//
+// Messages get lost. Whoever asked for a poll then asks whether it still waits ("still"), and an answer that had
+// records is sent once more; it is passed over when it had arrived.
 #include "middleware/hub_impl.h"
 
 #include "gateway/core/log.h"
@@ -40,9 +43,11 @@ struct relay {
     enum hub_ask ask;
     bool may_begin;
     bool in_redis;                  // an answer of Redis is still to come
-    bool parked;                    // Redis is away: the client shall ask again
+    bool parked;                    // Redis is away
+    bool unsure;                    // and may have passed it on all the same: it is asked again, as the same
     struct http_exchange *exchange; // NULL once it was answered
     uint64_t deadline_ms, look_ms;
+    unsigned misses;          // looks that did not find the owner
     char owner[HUB_NODE_MAX]; // "" while it is not known
     char id[HUB_CONN_ID_MAX + 1], client_address[64];
 };
@@ -143,6 +148,7 @@ static void without_redis(struct relay *relay, int err) {
         begin_here(relay);
     } else if (relay->ask == HUB_ASK_POLL && err && hub->others && !hub->closing) {
         relay->parked = true;
+        relay->unsure = relay->unsure || err != -ENOTCONN;
         relay->look_ms = hub->now_ms + HUB_TICK_MS;
     } else {
         relay_refuse(relay, 503, NULL);
@@ -163,7 +169,7 @@ static void on_found(int err, const struct redis_reply *reply, void *arg) {
         hub_closed_maybe(hub);
 }
 
-static int ask_redis(struct relay *relay, struct span body) {
+static int send_question(struct relay *relay, struct span body) {
     struct hub *hub = relay->hub;
     char key[sizeof HUB_CONN_KEY + HUB_CONN_ID_MAX], head[HEAD_MAX], ttl[24];
     bool passes_on = relay->ask != HUB_ASK_STREAM;
@@ -188,6 +194,17 @@ static int ask_redis(struct relay *relay, struct span body) {
     int rc = redis_eval(hub->config.redis, &find_script, keys, 1, args, 5, on_found, relay);
     free(message);
     return rc;
+}
+
+static void ask_redis(struct relay *relay, struct span body) {
+    int rc = send_question(relay, body);
+    relay->parked = false;
+    if (rc) {
+        without_redis(relay, rc);
+        return;
+    }
+    relay->in_redis = true;
+    relay->hub->redis_calls++;
 }
 
 static struct relay *relay_new(struct hub *hub, enum hub_ask ask, const char *id, bool may_begin,
@@ -215,13 +232,7 @@ void hub_relay(struct hub *hub, enum hub_ask ask, const char *id, bool may_begin
         hub_refuse(request->exchange, 503, NULL);
         return;
     }
-    int rc = ask_redis(relay, request->body);
-    if (!rc) {
-        relay->in_redis = true;
-        hub->redis_calls++;
-    } else {
-        without_redis(relay, rc);
-    }
+    ask_redis(relay, request->body);
     if (relay->exchange)
         http_hold(relay->exchange, on_gone, relay);
     relay_free_maybe(relay);
@@ -296,19 +307,19 @@ void hub_relay_disclaim(struct hub_conn *conn) {
 
 // ---- time
 
-// Its node's answer may be lost. The client asks again, and gets it then.
-static void ask_again(uint64_t handle, void *object, void *arg) {
-    struct relay *relay = object;
-    (void)handle;
-    if (relay->ask != HUB_ASK_POLL || relay->in_redis || !relay->exchange)
-        return;
+// Its client asks again, which is safe as long as nobody can have answered this one.
+static void answer_empty(struct relay *relay) {
     const struct hub_caller caller = {.exchange = relay_exchange(relay)};
-    hub_answer(arg, &caller, 200, NULL, 0);
-    relay_free_maybe(relay);
+    hub_answer(relay->hub, &caller, 200, NULL, 0);
 }
 
-void hub_relay_again(struct hub *hub) {
-    slot_each(hub->relays, ask_again, hub);
+// A node that is not there may be about to subscribe again, as after a restart of Redis.
+static void take_look(struct relay *relay, int64_t heard) {
+    relay->misses = heard ? 0 : relay->misses + 1;
+    if (relay->misses >= HUB_RELAY_MISSES)
+        relay_refuse(relay, 404, "The connection is lost.");
+    else if (!heard)
+        relay->look_ms = relay->hub->now_ms + HUB_TICK_MS;
 }
 
 static void on_looked(int err, const struct redis_reply *reply, void *arg) {
@@ -316,29 +327,32 @@ static void on_looked(int err, const struct redis_reply *reply, void *arg) {
     struct hub *hub = relay->hub;
     hub->redis_calls--;
     relay->in_redis = false;
-    if (!err && reply->type == REDIS_INTEGER && !reply->integer)
-        relay_refuse(relay, 404, "The connection is lost.");
+    if (!err && reply->type == REDIS_INTEGER)
+        take_look(relay, reply->integer);
     relay_free_maybe(relay);
     if (hub->closing)
         hub_closed_maybe(hub);
 }
 
-// A poll may wait long, and its node may end meanwhile, or never have heard of it.
+// A poll may wait long, and its node may end meanwhile, or never have heard of it, or its answer may be lost.
 static void look_after(struct relay *relay) {
-    relay->look_ms = relay->hub->now_ms + HUB_RELAY_MS;
-    relay->in_redis = tell_owner(relay, HUB_ASK_STILL, on_looked, relay) == 0;
+    if (relay->parked && relay->unsure) {
+        ask_redis(relay, span_of("", 0));
+    } else if (relay->parked) {
+        answer_empty(relay);
+    } else {
+        relay->look_ms = relay->hub->now_ms + HUB_RELAY_MS;
+        relay->in_redis = tell_owner(relay, HUB_ASK_STILL, on_looked, relay) == 0;
+    }
+    relay_free_maybe(relay);
 }
 
 static void look(uint64_t handle, void *object, void *arg) {
     struct relay *relay = object;
     struct hub *hub = arg;
+    (void)handle;
     if (!relay->exchange || relay->in_redis)
         return;
-    if (relay->parked) {
-        if (hub->now_ms >= relay->look_ms)
-            ask_again(handle, relay, hub);
-        return;
-    }
     if (hub->now_ms < relay->deadline_ms) {
         if (relay->ask == HUB_ASK_POLL && hub->now_ms >= relay->look_ms)
             look_after(relay);
@@ -353,6 +367,18 @@ static void look(uint64_t handle, void *object, void *arg) {
 
 void hub_relay_tick(struct hub *hub) {
     slot_each(hub->relays, look, hub);
+}
+
+static void look_now(uint64_t handle, void *object, void *arg) {
+    struct relay *relay = object;
+    (void)handle;
+    (void)arg;
+    if (relay->ask == HUB_ASK_POLL && relay->exchange && !relay->in_redis)
+        look_after(relay);
+}
+
+void hub_relay_again(struct hub *hub) {
+    slot_each(hub->relays, look_now, NULL);
 }
 
 static void drop(uint64_t handle, void *object, void *arg) {

@@ -44,7 +44,7 @@ test('two gateways, 300 waiters: Redis dies and comes back with its data', async
   await until(() => new Set(crowd.asked).size >= 100, 'some to be tried', 60000);
   await crowd.restartRedis();
   assert.ok(crowd.waiters.some(({ done }) => !done), 'some still wait');
-  await until(() => crowd.waiters.every(({ done }) => done), 'everybody to be served', 80000);
+  await crowd.everybodyIsDone('everybody to be served', 80000);
   await crowd.assertOver();
   assertInOrder(crowd, lines.demo);
   assertInOrder(crowd, lines.other);
@@ -64,7 +64,7 @@ test('two gateways: Redis comes back without its data: who waited is told, livin
   const queued = await Promise.all(Array.from({ length: 40 }, (_, i) => crowd.ask(`w${i}`)));
   await crowd.wait(queued.map(({ uniqueRequestId }) => uniqueRequestId));
   await crowd.restartRedis();
-  await until(() => crowd.waiters.every(({ done }) => done), 'everybody to be told', 30000);
+  await crowd.everybodyIsDone('everybody to be told', 30000);
   for (const { outcomes, connections } of crowd.waiters) {
     assert.equal(outcomes.length, 1);
     const [[target, { message }]] = outcomes;

@@ -42,7 +42,7 @@ async function servesAll(t, nodes) {
   const kept = Object.values((await crowd.desk()).leases).filter(({ node }) => node.startsWith('node0-'));
   assert.ok(kept.length, 'Redis kept what the dead node held');
   assert.ok(crowd.waiters.filter(({ done }) => !done).length > 50, 'many still wait');
-  await until(() => crowd.waiters.every(({ done }) => done), 'everybody to be served', 80000);
+  await crowd.everybodyIsDone('everybody to be served', 80000);
   await crowd.assertOver();
 
   assertInOrder(crowd, lines.demo);

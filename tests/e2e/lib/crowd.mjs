@@ -91,6 +91,7 @@ export class LightWaiter extends Waiter {
 export class RealWaiter extends Waiter {
   constructor(id, base, onOutcome, options) {
     super(id, base, onOutcome);
+    this.transport = options.transport;
     const { connection } = makeClient(base, { reconnect: RECONNECT, quiet: true, options: { EventSource }, ...options });
     this.connection = connection;
     for (const target of [...OUTCOMES, 'QueuePosition']) connection.on(target, (argument) => this.hear(target, argument));
@@ -310,6 +311,20 @@ export class Crowd {
     if (slots > this.max) this.violations.push(`${slots} slots`);
     const sessions = Object.values(leases).map(({ session }) => session).filter(Boolean);
     if (new Set(sessions).size !== sessions.length) this.violations.push('two slots of one session');
+  }
+
+  // Until each waiter has heard how his waiting ends; who has not, and whatever may hold him up, is in the error.
+  async everybodyIsDone(what, ms) {
+    await until(() => this.waiters.every(({ done }) => done), what, ms).catch(async ({ message }) => {
+      const missing = this.waiters.filter(({ done }) => !done).slice(0, 10);
+      const state = {
+        missing: missing.map(({ id, transport, position, connections, refused, connection }) => ({ id, transport, position, connections, refused, state: connection?.state })),
+        told: this.told.size,
+        live: this.platform.live.size,
+        look: await this.look().catch(String),
+      };
+      assert.fail(`${message}: ${JSON.stringify(state)}`);
+    });
   }
 
   // Everybody has come to one end, nothing is left, and nothing was ever wrong.

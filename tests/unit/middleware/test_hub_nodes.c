@@ -44,6 +44,13 @@ static void test_requests_that_get_lost(void **state) {
     assert_int_equal(slot_count(t.hub[1]->relays), 0);
 }
 
+static void tick_looking(int node, int seconds) {
+    for (int i = 0; i < seconds; i++) {
+        tick(node, 1);
+        settle();
+    }
+}
+
 static void test_a_poll_that_waits_is_looked_after(void **state) {
     (void)state;
     struct http_exchange exchange;
@@ -56,9 +63,15 @@ static void test_a_poll_that_waits_is_looked_after(void **state) {
         settle();
         assert_int_equal(exchange.replies, 0);
     }
-    redis_fake.deaf = true; // its node has died
-    tick(1, 5);
-    settle();
+    redis_fake.deaf = true; // its node has died, or is connecting again
+    tick_looking(1, 6);
+    redis_fake.deaf = false;
+    tick_looking(1, 5);
+    assert_int_equal(exchange.replies, 0);
+    redis_fake.deaf = true;
+    tick_looking(1, 2);
+    assert_int_equal(exchange.replies, 0);
+    tick_looking(1, 1);
     assert_int_equal(exchange.status, 404);
     assert_int_equal(slot_count(t.hub[1]->relays), 0);
 }
@@ -131,6 +144,117 @@ static void test_an_answer_that_is_lost(void **state) {
     }
 }
 
+// A client of long polling at node 0 that is registered, and whose poll waits at node 1.
+static void wait_elsewhere(char *query, struct http_exchange *exchange) {
+    negotiate(0, query);
+    poll_open(0, query);
+    ask(0, "POST", query, HELLO REGISTER("known"));
+    poll(1, query, exchange);
+    assert_int_equal(exchange->status, 200);
+    poll(1, query, exchange);
+    assert_int_equal(exchange->replies, 0);
+}
+
+// One node is back at Redis before the other has something to say.
+static void test_an_answer_to_a_node_that_was_away(void **state) {
+    (void)state;
+    struct http_exchange exchange;
+    char query[QUERY];
+    wait_elsewhere(query, &exchange);
+    hub_relay_again(t.hub[1]);
+    settle();
+    assert_int_equal(exchange.replies, 0);
+    hear("known\n{\"target\":\"E\",\"arguments\":[1]}");
+    expect_polled(&exchange, 200, EVENT("E", "[1]"));
+}
+
+// Redis has taken the answer and died, or the connection of that node.
+static void test_an_answer_that_never_comes(void **state) {
+    (void)state;
+    static struct http_exchange exchange;
+    char query[QUERY];
+    wait_elsewhere(query, &exchange);
+    for (int round = 0; round < 2; round++) {
+        static const char *const events[] = {"known\n{\"target\":\"E\",\"arguments\":[1]}",
+                                             "known\n{\"target\":\"E\",\"arguments\":[2]}"};
+        hub_topics_event(t.hub[0], events[round], strlen(events[round]));
+        lose_messages();
+        assert_int_equal(exchange.replies, 0);
+        hear("known\n{\"target\":\"F\",\"arguments\":[]}");
+        if (round)
+            hub_relay_again(t.hub[1]);
+        else
+            tick(1, 5);
+        settle();
+        expect_polled(&exchange, 200, round ? EVENT("E", "[2]") : EVENT("E", "[1]"));
+        poll(1, query, &exchange);
+        if (!round) {
+            expect_polled(&exchange, 200, EVENT("F", "[]"));
+            poll(1, query, &exchange);
+        }
+        assert_int_equal(exchange.replies, 0); // nothing twice
+    }
+}
+
+// The answer and the question whether the poll is still heard of cross.
+static void test_an_answer_that_was_only_late(void **state) {
+    (void)state;
+    static struct http_exchange exchange;
+    char query[QUERY];
+    wait_elsewhere(query, &exchange);
+    static const char event[] = "known\n{\"target\":\"E\",\"arguments\":[1]}";
+    hub_topics_event(t.hub[0], event, strlen(event));
+    hub_relay_again(t.hub[1]);
+    settle();
+    expect_polled(&exchange, 200, EVENT("E", "[1]"));
+    poll(1, query, &exchange);
+    assert_int_equal(exchange.replies, 0);
+    hear("known\n{\"target\":\"E\",\"arguments\":[2]}");
+    expect_polled(&exchange, 200, EVENT("E", "[2]"));
+}
+
+// Redis fails while it is asked for the node of a poll, and has passed the poll on all the same.
+static void test_a_poll_of_which_nobody_knows(void **state) {
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        static struct http_exchange exchange;
+        char query[QUERY];
+        wait_elsewhere(query, &exchange);
+        hear("known\n{\"target\":\"E\",\"arguments\":[1]}");
+        expect_polled(&exchange, 200, EVENT("E", "[1]"));
+        exchange = (struct http_exchange){0};
+        request(1, "GET", "/sessionHub", query, "", &exchange);
+        redis_fake.first->next->err = -ETIMEDOUT; // the answer, behind the request
+        settle();
+        assert_int_equal(exchange.replies, 0);
+        static const char event[] = "known\n{\"target\":\"E\",\"arguments\":[2]}";
+        hub_topics_event(t.hub[0], event, strlen(event));
+        if (lost)
+            lose_messages();
+        settle();
+        if (lost)
+            tick_looking(1, 1);
+        expect_polled(&exchange, 200, EVENT("E", "[2]"));
+        assert_int_equal(ask(1, "DELETE", query, ""), 202);
+        pass(1);
+        assert_int_equal(slot_count(t.hub[1]->relays), 0);
+    }
+}
+
+// Its client leaves while its answer is on the way.
+static void test_an_answer_to_nobody(void **state) {
+    (void)state;
+    static struct http_exchange exchange, next;
+    char query[QUERY];
+    wait_elsewhere(query, &exchange);
+    static const char event[] = "known\n{\"target\":\"E\",\"arguments\":[1]}";
+    hub_topics_event(t.hub[0], event, strlen(event));
+    client_leaves(&exchange);
+    settle();
+    poll(1, query, &next);
+    expect_polled(&next, 200, EVENT("E", "[1]"));
+}
+
 static void test_the_node_of_a_poll_dies(void **state) {
     (void)state;
     struct http_exchange exchange, next;
@@ -190,6 +314,11 @@ int main(void) {
         WITH_NODES(test_a_poll_does_not_wait_for_ever),
         WITH_NODES(test_without_redis_one_node_still_serves),
         WITH_NODES(test_an_answer_that_is_lost),
+        WITH_NODES(test_an_answer_to_a_node_that_was_away),
+        WITH_NODES(test_an_answer_that_never_comes),
+        WITH_NODES(test_an_answer_that_was_only_late),
+        WITH_NODES(test_a_poll_of_which_nobody_knows),
+        WITH_NODES(test_an_answer_to_nobody),
         WITH_NODES(test_the_node_of_a_poll_dies),
         WITH_NODES(test_redis_does_not_answer),
         WITH_NODES(test_junk_on_the_channels),
