@@ -4,24 +4,19 @@
 // webhook, and the time from a webhook to SessionReady. The gateway on core 1; the load, Redis and the platform's stub on
 // core 0. CPU is that of the gateway's process; `per core` is how many would fill one core of it.
 //
-//   sudo tests/bench/desk.mjs [--build DIR] [--seconds S] [--connections N] [--json] [admitted queued refused ready]
+//   sudo tests/bench/desk.mjs [--build DIR] [--seconds S] [--connections N] [--json] [CASE...]
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { Bench, LOAD_CORE, pause, PORTS, TOP } from './lib.mjs';
+import { Bench, LOAD_CORE, pause, PORTS, readArgs } from './lib.mjs';
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    build: { type: 'string', default: path.join(TOP, 'build') },
-    seconds: { type: 'string', default: '10' },
-    connections: { type: 'string', default: '64' },
-    json: { type: 'boolean', default: false },
-  },
-});
+const MODES = ['admitted', 'queued', 'refused', 'ready'];
+const { options, positionals } = readArgs(import.meta.url, {
+  seconds: { type: 'string', default: '10' },
+  connections: { type: 'string', default: '64' },
+}, MODES);
 const REDIS_PORT = 16379;
 const TOKEN = 'a-token-of-the-benchmark-0123456789';
 const WAITERS = '20'; // who see each SessionReady come, and move up
-const modes = positionals.length ? positionals : ['admitted', 'queued', 'refused', 'ready'];
+const modes = positionals.length ? positionals : MODES;
 const oneSlot = (mode) => mode === 'queued' || mode === 'ready';
 
 // Limits as an operator would set them; each request has an address of its own, but for those that are to be refused.

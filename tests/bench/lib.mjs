@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 export const TOP = fileURLToPath(new URL('../..', import.meta.url));
 export const SERVER_CORE = 1;
@@ -19,6 +20,26 @@ export function sh(command, ...args) {
 }
 
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// The options of a script and the cases it was asked for, of those in `cases`. What --help prints is the comment at its head.
+export function readArgs(url, options, cases = []) {
+  const [, head] = fs.readFileSync(fileURLToPath(url), 'utf8').match(/SPDX.*\n((?:\/\/.*\n)+)/);
+  const help = head.replace(/^\/\/ ?/gm, '') + (cases.length ? `\nCASE: ${cases.join(', ')}\n` : '');
+  const stop = (status, text) => {
+    (status ? process.stderr : process.stdout).write(text);
+    process.exit(status);
+  };
+  try {
+    const all = { build: { type: 'string', default: path.join(TOP, 'build') }, json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false }, ...options };
+    const { values, positionals } = parseArgs({ allowPositionals: cases.length > 0, options: all });
+    const unknown = positionals.find((name) => !cases.includes(name));
+    if (values.help) stop(0, help);
+    if (unknown) throw new Error(`there is no case ${unknown}`);
+    return { options: values, positionals };
+  } catch (error) {
+    return stop(2, `${error.message}\n\n${help}`);
+  }
+}
 
 // Starts to watch the server's core; what it returns says which share of the time since then the machine's owner gave that core to
 // somebody else: ticks that nobody has been counted for, or that are said to be stolen. Much of it, and delays say little.

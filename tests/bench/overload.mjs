@@ -4,11 +4,9 @@
 // overload control as it is by default, has 0.7 times as many calls as a core would hold and gets all the others, up to 1.5 times,
 // while it is measured. Those that are up must stay, and in time; the rest must be refused and not fail.
 //
-//   sudo tests/bench/overload.mjs [--build DIR] [--seconds S] [--json] [CASE...]
+//   sudo tests/bench/overload.mjs [--build DIR] [--seconds S] [--rate CALLS-A-SECOND] [--times CAPACITY] [--json] [CASE...]
 import { spawnSync } from 'node:child_process';
-import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { Bench, gatewayConfig, PORTS, TOP, watchCore } from './lib.mjs';
+import { Bench, gatewayConfig, PORTS, readArgs, watchCore } from './lib.mjs';
 
 const CASES = {
   pcm: { what: 'SIP PCMU <-> PCM 16 kHz', agent: 'PCM', few: 200, rate: 60 },
@@ -20,21 +18,11 @@ const MOST_MS = { up: 3, down: 24 };
 const AWAY = 0.05; // of the time the server's core was somebody else's: delays are the machine's own, and only ratios say anything
 const UP_BEFORE = 0.7;
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    build: { type: 'string', default: path.join(TOP, 'build') },
-    seconds: { type: 'string', default: '30' },
-    rate: { type: 'string' }, // calls begun in a second
-    times: { type: 'string', default: '1.5' },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (options.help || positionals.some((name) => !CASES[name])) {
-  console.log(`usage: overload.mjs [--build DIR] [--seconds S] [--rate CALLS-A-SECOND] [--times CAPACITY] [--json] [CASE...]\ncases: ${Object.keys(CASES).join(', ')}`);
-  process.exit(options.help ? 0 : 2);
-}
+const { options, positionals } = readArgs(import.meta.url, {
+  seconds: { type: 'string', default: '30' },
+  rate: { type: 'string' }, // calls begun in a second
+  times: { type: 'string', default: '1.5' },
+}, Object.keys(CASES));
 
 const bench = new Bench(options.build, ['iqra-gateway', 'bench/calls']);
 

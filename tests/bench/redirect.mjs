@@ -9,17 +9,12 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { Bench, gatewayConfig, LOAD_CORE, pause, PORTS, SERVER_CORE, sh, TOP } from './lib.mjs';
+import { Bench, gatewayConfig, LOAD_CORE, pause, PORTS, readArgs, SERVER_CORE, sh } from './lib.mjs';
 
-const { values: options } = parseArgs({
-  options: {
-    build: { type: 'string', default: path.join(TOP, 'build') },
-    seconds: { type: 'string', default: '10' },
-    window: { type: 'string', default: '64' },
-    gateway: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
+const { options } = readArgs(import.meta.url, {
+  seconds: { type: 'string', default: '10' },
+  window: { type: 'string', default: '64' },
+  gateway: { type: 'boolean', default: false },
 });
 
 const WARM_S = 6; // of the load before it measures

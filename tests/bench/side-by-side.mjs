@@ -3,10 +3,10 @@
 // The gateway beside the floor, under the same load, in one run: for each case the floor and the gateway in turn, generator
 // on one core and server on the other, in a network namespace of its own.
 //
-//   sudo tests/bench/side-by-side.mjs [--build DIR] [--calls N,N...] [--seconds S] [--no-floor] [--json] [CASE...]
+//   sudo tests/bench/side-by-side.mjs [--build DIR] [--calls N,N...] [--seconds S] [--warm S] [--rate CALLS-A-SECOND]
+//     [--no-floor] [--json] [CASE...]
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { Bench, gatewayConfig, pause, PORTS, SERVER_CORE, sh, TOP } from './lib.mjs';
+import { Bench, gatewayConfig, pause, PORTS, readArgs, SERVER_CORE, sh } from './lib.mjs';
 
 // What is wanted: `most` as the ratio, `kb` as memory a call. `of` is what the gateway's cost a call is divided by: the
 // floor's, or the gateway's own in another case.
@@ -20,23 +20,13 @@ const CASES = {
   'web-opus': { what: 'browser Opus <-> OPUS, passed through', agent: 'OPUS', web: true, of: 'mulaw', most: 2, kb: 180 },
 };
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    build: { type: 'string', default: path.join(TOP, 'build') },
-    calls: { type: 'string', default: '200' },
-    seconds: { type: 'string', default: '15' },
-    warm: { type: 'string', default: '6' },
-    rate: { type: 'string', default: '40' },
-    'no-floor': { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false },
-  },
-});
-if (options.help || positionals.some((name) => !CASES[name])) {
-  console.log(`usage: side-by-side.mjs [--build DIR] [--calls N,N...] [--seconds S] [--warm S] [--rate R] [--no-floor] [--json] [CASE...]\ncases: ${Object.keys(CASES).join(', ')}`);
-  process.exit(options.help ? 0 : 2);
-}
+const { options, positionals } = readArgs(import.meta.url, {
+  calls: { type: 'string', default: '200' },
+  seconds: { type: 'string', default: '15' },
+  warm: { type: 'string', default: '6' },
+  rate: { type: 'string', default: '40' },
+  'no-floor': { type: 'boolean', default: false },
+}, Object.keys(CASES));
 
 const bench = new Bench(options.build, ['iqra-gateway', 'bench/calls', ...(options['no-floor'] ? [] : ['bench/floor'])]);
 const file = (name) => path.join(bench.dir, name);

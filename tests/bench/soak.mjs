@@ -6,20 +6,14 @@
 //   sudo tests/bench/soak.mjs [--build DIR] [--minutes M] [--sip N] [--web N] [--life MIN-MAX] [--every S] [--json]
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { Bench, gatewayConfig, LOAD_CORE, pause, PORTS, TOP } from './lib.mjs';
+import { Bench, gatewayConfig, LOAD_CORE, pause, PORTS, readArgs } from './lib.mjs';
 
-const { values: options } = parseArgs({
-  options: {
-    build: { type: 'string', default: path.join(TOP, 'build') },
-    minutes: { type: 'string', default: '60' },
-    sip: { type: 'string', default: '60' }, // callers, each of whom calls again and again
-    web: { type: 'string', default: '30' },
-    life: { type: 'string', default: '2-40' }, // seconds of a call
-    every: { type: 'string', default: '10' }, // seconds between samples
-    json: { type: 'boolean', default: false },
-  },
+const { options } = readArgs(import.meta.url, {
+  minutes: { type: 'string', default: '60' },
+  sip: { type: 'string', default: '60' }, // callers, each of whom calls again and again
+  web: { type: 'string', default: '30' },
+  life: { type: 'string', default: '2-40' }, // seconds of a call
+  every: { type: 'string', default: '10' }, // seconds between samples
 });
 const TOKEN = 'a-token-of-the-benchmark-0123456789';
 const WEB_NUMBER = 200000; // of the first browser-like caller
