@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-//   timerfd (absolute, the next slot in use) -> uv_poll -> on_due -> slot n: each tick goes into its next slot
-//                                                                   and runs -> slot n + 1 ... -> arm again
+//   timerfd (absolute, the next slot in use) -> uv_poll -> uv_check -> slot n: each tick goes into its next slot
+//                                                                     and runs -> slot n + 1 ... -> arm again
+//
+// Ticks run when every socket that a wake-up brought has been read (uv_check): after a stall of the process what came
+// meanwhile lies ready for the ticks that were missed, and they find no holes that there are not.
 //
 // A tick is put into its next slot before it runs, so that whatever it does to itself or to others is done to
 // a wheel in order. No period is as long as the wheel.
@@ -32,6 +35,8 @@ enum {
 
 struct ticker {
     uv_poll_t poll;
+    uv_check_t check;
+    unsigned handles; // not closed yet
     int fd;
     uint64_t slot; // the next to run, by its number since the clock's beginning
     struct tick *slots[SLOTS];
@@ -154,13 +159,20 @@ static void skip_to(struct ticker *ticker, uint64_t now_us) {
     }
 }
 
-// What was missed is caught up in portions: on a machine that cannot keep up, sockets and timers of the same
-// loop must not wait for all of it.
-static void on_due(uv_poll_t *poll, int status, int events) {
+// It only wakes the loop.
+static void on_readable(uv_poll_t *poll, int status, int events) {
+    (void)poll;
     (void)status;
     (void)events;
-    struct ticker *ticker = poll->data;
+}
+
+// What was missed is caught up in portions: on a machine that cannot keep up, sockets and timers of the same
+// loop must not wait for all of it.
+static void on_check(uv_check_t *check) {
+    struct ticker *ticker = check->data;
     uint64_t began_us = ticker_now_us(), now_us = began_us;
+    if (!ticker->armed || ticker->armed * TICKER_SLOT_US > began_us)
+        return;
     if (began_us > ticker->slot * TICKER_SLOT_US + MAX_CATCH_UP_US)
         skip_to(ticker, began_us);
     ticker->running = true;
@@ -179,6 +191,14 @@ static void on_due(uv_poll_t *poll, int status, int events) {
     ticker_arm(ticker);
 }
 
+static void on_closed(uv_handle_t *handle) {
+    struct ticker *ticker = handle->data;
+    if (--ticker->handles)
+        return;
+    close(ticker->fd);
+    free(ticker);
+}
+
 int ticker_new(struct ticker **out, uv_loop_t *loop) {
     struct ticker *ticker = calloc(1, sizeof *ticker);
     if (!ticker)
@@ -190,10 +210,15 @@ int ticker_new(struct ticker **out, uv_loop_t *loop) {
     err = uv_poll_init(loop, &ticker->poll, ticker->fd);
     if (err)
         goto out_fd;
-    ticker->poll.data = ticker;
-    err = uv_poll_start(&ticker->poll, UV_READABLE, on_due);
-    if (err)
-        goto out_fd;
+    uv_check_init(loop, &ticker->check); // cannot fail
+    ticker->poll.data = ticker->check.data = ticker;
+    ticker->handles = 2;
+    err = uv_poll_start(&ticker->poll, UV_READABLE, on_readable);
+    if (err) {
+        ticker_close(ticker);
+        return err;
+    }
+    uv_check_start(&ticker->check, on_check);
     *out = ticker;
     return 0;
 
@@ -204,14 +229,9 @@ out_free:
     return err;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    struct ticker *ticker = handle->data;
-    close(ticker->fd);
-    free(ticker);
-}
-
 void ticker_close(struct ticker *ticker) {
     uv_close((uv_handle_t *)&ticker->poll, on_closed);
+    uv_close((uv_handle_t *)&ticker->check, on_closed);
 }
 
 int ticker_add(struct ticker *ticker, struct tick *tick, uint32_t period_ms) {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -128,6 +129,68 @@ static void on_turn(uv_check_t *check) {
     struct slow *slow = check->data;
     slow->turns++;
     slow->between = 0;
+}
+
+// What it reads, a tick must find.
+struct reader {
+    uv_poll_t poll;
+    struct tick tick;
+    int fd, read, ticks, without; // ticks that ran before what had come was read
+};
+
+static void on_ready(uv_poll_t *poll, int status, int events) {
+    struct reader *reader = poll->data;
+    char byte;
+    (void)status;
+    (void)events;
+    assert_int_equal(read(reader->fd, &byte, 1), 1);
+    reader->read++;
+}
+
+static void on_reader_tick(uint64_t deadline_us, void *arg) {
+    struct reader *reader = arg;
+    (void)deadline_us;
+    reader->ticks++;
+    reader->without += !reader->read;
+}
+
+// Whichever of the two the kernel names first.
+static void after_a_stall_sockets_are_read_before_ticks_run(void **state) {
+    (void)state;
+    struct fixture f;
+    struct reader readers[2] = {{.fd = -1}, {.fd = -1}};
+    int pipes[2][2];
+    assert_int_equal(uv_loop_init(&f.loop), 0);
+    for (int i = 0; i < 2; i++) {
+        if (i == 1)
+            assert_int_equal(ticker_new(&f.ticker, &f.loop), 0);
+        assert_int_equal(pipe(pipes[i]), 0);
+        readers[i].fd = pipes[i][0];
+        readers[i].poll.data = &readers[i];
+        assert_int_equal(uv_poll_init(&f.loop, &readers[i].poll, readers[i].fd), 0);
+        assert_int_equal(uv_poll_start(&readers[i].poll, UV_READABLE, on_ready), 0);
+    }
+    uv_run(&f.loop, UV_RUN_NOWAIT);
+    for (int i = 0; i < 2; i++) {
+        readers[i].tick = (struct tick){.on_tick = on_reader_tick, .arg = &readers[i]};
+        assert_int_equal(ticker_add(f.ticker, &readers[i].tick, 20), 0);
+    }
+    uint64_t until_us = ticker_now_us() + 70000;
+    while (ticker_now_us() < until_us)
+        ;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(write(pipes[i][1], "x", 1), 1);
+    while (!readers[0].ticks || !readers[1].ticks)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(readers[i].without, 0);
+        ticker_remove(f.ticker, &readers[i].tick);
+        uv_close((uv_handle_t *)&readers[i].poll, NULL);
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+        close(pipes[i][0]);
+        close(pipes[i][1]);
+    }
+    tear_down(&f);
 }
 
 static void the_loop_turns_while_it_catches_up(void **state) {
@@ -371,6 +434,7 @@ int main(void) {
         cmocka_unit_test(every_period_keeps_its_own_deadlines),
         cmocka_unit_test(other_periods_are_refused),
         cmocka_unit_test(a_late_wake_runs_what_was_missed),
+        cmocka_unit_test(after_a_stall_sockets_are_read_before_ticks_run),
         cmocka_unit_test(the_loop_turns_while_it_catches_up),
         cmocka_unit_test(lateness_is_told),
         cmocka_unit_test(a_tick_may_remove_any_other),
