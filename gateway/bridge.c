@@ -184,6 +184,7 @@ void bridge_agent_up(struct bridge *bridge) {
 
 void bridge_agent_audio(struct bridge *bridge, const uint8_t *data, size_t len, bool message_end) {
     uint64_t now_us = ticker_now_us();
+    pacer_unsure(bridge->down.pacer, ticker_behind_us(bridge->config.ticker, now_us));
     pacer_put(bridge->down.pacer, data, len, message_end, now_us); // counts what it drops
     bridge_heed_pacer(bridge);
     if (pacer_ready(bridge->down.pacer))

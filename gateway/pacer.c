@@ -21,6 +21,7 @@ enum {
     SLACK_BYTES = 256 * 1024, // may still come after the pause
     SETTLE_US = 5000000,      // how often endless speech is judged
     SLACK_WINDOW_US = 1000000,
+    SURE_US = 1000, // arrivals are known well enough to move deadlines by them
     SLOPE_MS = 3,
     OPUS_TICKS_PER_MS = 48,
 };
@@ -40,6 +41,7 @@ struct pacer {
     uint32_t rest;     // of a stream: what is not yet a whole microsecond of come_us
     uint64_t begin_us; // when the speech now queued or playing began to come
     uint64_t last_put_us;
+    uint32_t unsure_us;
     uint64_t come_us;   // audio come since begin_us
     uint64_t before_us; // the same without the last chunk
     uint64_t late_us;   // the worst since begin_us
@@ -105,7 +107,7 @@ bool pacer_wants_pause(const struct pacer *pacer) {
 
 // ---- learning how far ahead is enough
 
-// A tick's deadline may be a little older than a chunk that came before the tick was run.
+// Never negative: a tick's deadline may be a little older than a chunk that came before the tick was run.
 static uint64_t since(uint64_t now_us, uint64_t then_us) {
     return now_us > then_us ? now_us - then_us : 0;
 }
@@ -131,6 +133,8 @@ static void slack_forget(struct pacer *pacer, uint64_t now_us) {
 }
 
 static void slack_sample(struct pacer *pacer, uint64_t now_us) {
+    if (pacer->unsure_us > SURE_US)
+        return; // it was this thread that was late, and not the chunk
     // Whole chunks that are left came after the one that counts, at the pace of real time.
     uint64_t chunk_us = pacer->come_us - pacer->before_us, queued_us = queued_ms(pacer) * 1000u;
     uint64_t later_us = chunk_us ? queued_us - queued_us % chunk_us : 0;
@@ -146,6 +150,10 @@ static void slack_sample(struct pacer *pacer, uint64_t now_us) {
     } else if (slack_us < pacer->slack_us) {
         pacer->slack_us = slack_us;
     }
+}
+
+void pacer_unsure(struct pacer *pacer, uint32_t unsure_us) {
+    pacer->unsure_us = unsure_us;
 }
 
 bool pacer_late(const struct pacer *pacer, int64_t *late_us) {
@@ -178,7 +186,7 @@ static void count_from(struct pacer *pacer, uint64_t now_us) {
 
 // Audio comes while nothing is queued: the end of a hole in the speech, or new speech.
 static void begin(struct pacer *pacer, uint64_t now_us) {
-    uint64_t hole_ms = (since(now_us, pacer->dry_us) + 999) / 1000;
+    uint64_t hole_ms = (since(now_us, pacer->dry_us + pacer->unsure_us) + 999) / 1000;
     if (pacer->spoke && hole_ms <= PACER_UNDERRUN_MS) {
         pacer->underruns++;
         pacer->target_ms = clamp_target(pacer->target_ms + hole_ms);
@@ -198,8 +206,9 @@ static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
         begin(pacer, now_us);
     uint64_t age_us = since(now_us, pacer->begin_us);
     uint64_t whole_us = pacer->come_us - pacer->come_us % (pacer->config.frame_ms * 1000u);
-    if (age_us > whole_us && age_us - whole_us > pacer->late_us)
-        pacer->late_us = age_us - whole_us;
+    uint64_t late_us = since(age_us, whole_us + pacer->unsure_us);
+    if (late_us > pacer->late_us)
+        pacer->late_us = late_us;
     if (pacer->playing && age_us > SETTLE_US) {
         settle(pacer);
         count_from(pacer, now_us);

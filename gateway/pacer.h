@@ -42,6 +42,9 @@ void pacer_set_frame_ms(struct pacer *pacer, uint32_t frame_ms);
 // byte that is half a sample waits for the other half; it is forgotten when the agent has been silent at a
 // message's end.
 int pacer_put(struct pacer *pacer, const uint8_t *data, size_t len, bool message_end, uint64_t now_us);
+// What is put from now on may have come so much earlier than it is told of, since this thread was late. Nothing is
+// learned of the agent from that: it is not the one that is late.
+void pacer_unsure(struct pacer *pacer, uint32_t unsure_us);
 bool pacer_wants_pause(const struct pacer *pacer); // with hysteresis
 
 // Streams: fills up to `len` bytes and returns how many there were: 0 when dry or not yet begun; fewer than

@@ -3,8 +3,9 @@
 //   timerfd (absolute, the next slot in use) -> uv_poll -> uv_check -> slot n: each tick goes into its next slot
 //                                                                     and runs -> slot n + 1 ... -> arm again
 //
-// Ticks run when every socket that a wake-up brought has been read (uv_check): after a stall of the process what came
-// meanwhile lies ready for the ticks that were missed, and they find no holes that there are not.
+// Ticks run when every socket that a wake-up brought has been read (uv_check), and late ones only after another look at
+// the sockets: after a stall of the process what came meanwhile lies ready for the ticks that were missed, and they
+// find no holes that there are not.
 //
 // A tick is put into its next slot before it runs, so that whatever it does to itself or to others is done to
 // a wheel in order. No period is as long as the wheel.
@@ -27,6 +28,7 @@ enum {
     // A loop that slept longer than this (suspended machine, debugger) skips ahead instead of flooding the
     // peers.
     MAX_CATCH_UP_US = 2000000,
+    STALLED_US = 3000,  // a wheel that is later than this does not know what has come since the loop woke
     OVERDUE_US = 10000, // a tick that is later than this is not hastened past those before it
     LATE_US = 100000,   // a wheel that is later than this takes new ticks as if it were no later
     LATE_CLASSES = 256, // of a slot each; the last holds all beyond
@@ -46,6 +48,7 @@ struct ticker {
     uint32_t count;
     uint32_t late[LATE_CLASSES]; // slots and hastened ticks, by how many whole slots late they ran
     bool running;
+    bool looked; // late as it is, the sockets have been read since
 };
 
 uint64_t ticker_now_us(void) {
@@ -138,6 +141,13 @@ void ticker_late(struct ticker *ticker, struct ticker_late *out) {
     *out = late;
 }
 
+uint32_t ticker_behind_us(const struct ticker *ticker, uint64_t now_us) {
+    uint64_t due_us = ticker->armed * TICKER_SLOT_US;
+    if (!due_us || now_us <= due_us)
+        return 0;
+    return now_us - due_us < MAX_CATCH_UP_US ? (uint32_t)(now_us - due_us) : MAX_CATCH_UP_US;
+}
+
 // Every tick goes on at its own place in the period, as if nothing had been due meanwhile.
 static void skip_to(struct ticker *ticker, uint64_t now_us) {
     struct tick *all = NULL;
@@ -173,6 +183,9 @@ static void on_check(uv_check_t *check) {
     uint64_t began_us = ticker_now_us(), now_us = began_us;
     if (!ticker->armed || ticker->armed * TICKER_SLOT_US > began_us)
         return;
+    ticker->looked = !ticker->looked && began_us > ticker->armed * TICKER_SLOT_US + STALLED_US;
+    if (ticker->looked)
+        return; // the timer is still readable: the loop comes back at once
     if (began_us > ticker->slot * TICKER_SLOT_US + MAX_CATCH_UP_US)
         skip_to(ticker, began_us);
     ticker->running = true;

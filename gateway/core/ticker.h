@@ -47,6 +47,10 @@ bool ticker_hasten(struct ticker *ticker, struct tick *tick, uint64_t now_us, ui
 // deadline that it was just told, or when it is hastened, and is told the same one.
 void ticker_wait(struct ticker *ticker, struct tick *tick, uint32_t wait_us);
 
+// How long ago the earliest tick that has not run was due: what the loop reads at `now_us` may have come that much
+// before, since it was late.
+uint32_t ticker_behind_us(const struct ticker *ticker, uint64_t now_us);
+
 // How late ticks ran since this was asked last, by the slots they are in, hastened ones for themselves; costs no look
 // at the clock of its own. 99 of 100 were less than p99_us late, which is at most 256 slots; both are 0 when none ran.
 struct ticker_late {
