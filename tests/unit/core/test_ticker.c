@@ -175,9 +175,11 @@ static void after_a_stall_sockets_are_read_before_ticks_run(void **state) {
         readers[i].tick = (struct tick){.on_tick = on_reader_tick, .arg = &readers[i]};
         assert_int_equal(ticker_add(f.ticker, &readers[i].tick, 20), 0);
     }
+    assert_int_equal(ticker_behind_us(f.ticker, ticker_now_us()), 0);
     uint64_t until_us = ticker_now_us() + 70000;
     while (ticker_now_us() < until_us)
         ;
+    assert_in_range(ticker_behind_us(f.ticker, until_us), 40000, 70000);
     for (int i = 0; i < 2; i++)
         assert_int_equal(write(pipes[i][1], "x", 1), 1);
     while (!readers[0].ticks || !readers[1].ticks)

@@ -370,6 +370,45 @@ static void test_tiny_messages_are_on_time(void **state) {
     pacer_free(pacer);
 }
 
+// An agent that ticks, and pulls that follow it as the bridge's do. Every second second this process stalls, and three
+// chunks are told of late, to be pulled for the deadlines that were missed. How late pacer_late says they were at worst.
+static int64_t worst_lateness(struct pacer *pacer, uint32_t unsure_us) {
+    static const uint8_t chunk[FRAME] = {1};
+    uint8_t frame[FRAME];
+    int64_t worst_us = 0, ahead_us = 5000, late_us;
+    for (int64_t i = 0; i < 1000; i++) {
+        int64_t come_us = START_US + i * FRAME_MS * 1000, told_us = come_us;
+        if (i % 100 >= 50 && i % 100 < 53)
+            told_us = come_us + (53 - i % 100) * FRAME_MS * 1000;
+        pacer_unsure(pacer, told_us > come_us ? unsure_us : 0);
+        assert_int_equal(pacer_put(pacer, chunk, sizeof chunk, true, (uint64_t)told_us), 0);
+        pacer_pull(pacer, frame, sizeof frame, (uint64_t)(come_us + ahead_us));
+        if (!pacer_late(pacer, &late_us))
+            continue;
+        int32_t shift_us = late_us > 250 ? -250 : late_us < -250 ? 250 : (int32_t)-late_us;
+        ahead_us += shift_us;
+        pacer_shifted(pacer, shift_us);
+        if (i >= 400 && late_us < worst_us)
+            worst_us = late_us;
+    }
+    return worst_us;
+}
+
+static void test_its_own_stalls_are_not_the_agents(void **state) {
+    (void)state;
+    for (int known = 0; known < 2; known++) {
+        struct pacer *pacer = new_pacer(CODEC_L16);
+        int64_t worst_us = worst_lateness(pacer, known ? 60000 : 0);
+        assert_int_equal(stats_of(pacer).underruns, 0);
+        if (known)
+            assert_in_range(worst_us + 1000, 0, 1000);
+        else
+            assert_true(worst_us < -10000);
+        assert_true(known ? stats_of(pacer).target_ms < FRAME_MS : stats_of(pacer).target_ms > 2 * FRAME_MS);
+        pacer_free(pacer);
+    }
+}
+
 // ---- agents that never stop sending
 
 // Speech counts up, so that a piece of it that is missing shows.
@@ -489,6 +528,7 @@ int main(void) {
         cmocka_unit_test(test_g711_has_no_half_samples),
         cmocka_unit_test(test_edges_do_not_click),
         cmocka_unit_test(test_tiny_messages_are_on_time),
+        cmocka_unit_test(test_its_own_stalls_are_not_the_agents),
         cmocka_unit_test(test_an_endless_agent_does_not_fall_behind),
         cmocka_unit_test(test_what_came_before_the_leg_is_not_a_delay_for_ever),
         cmocka_unit_test(test_pauses_of_a_burst_are_kept),
