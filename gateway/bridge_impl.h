@@ -17,7 +17,7 @@ enum {
     BRIDGE_COMPLEXITY = 5,    // of Opus: the codec's own, before it is tuned
     // How long before its deadline a frame may leave because what it is made of has just come: the packet after
     // the one that is ripe, the agent's chunk. It saves a wake-up of the worker, and the wait.
-    BRIDGE_UP_EARLY_US = 1500,
+    BRIDGE_UP_EARLY_US = 2000,
     BRIDGE_DOWN_EARLY_US = 2 * PACER_CUSHION_MS * 1000,
     BRIDGE_UP_BEHIND_US = 600, // where the deadline lies: so much after the packets' usual time
     // How far it may ever lie from where it began. Earlier: a stream begins with a packet too much, and the jitter

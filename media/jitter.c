@@ -465,7 +465,7 @@ void jitter_get(struct jitter *j, uint64_t now_us, uint64_t ahead_us, struct jit
 
 bool jitter_late(struct jitter *j, int64_t *late_us) {
     bool known = j->late_known;
-    *late_us = j->late_us;
+    *late_us = j->late_us - (j->delay.usual_us - j->delay.floor_us);
     j->late_known = false;
     return known;
 }

@@ -84,7 +84,8 @@ void jitter_get(struct jitter *j, uint64_t now_us, uint64_t ahead_us, struct jit
 void jitter_set_lead(struct jitter *j, uint64_t lead_us);
 
 // By how much later than it aims at the audio handed out since the last call was due, in microseconds; negative:
-// earlier. False when no packet was handed out. Whoever asks at another moment can make it nearly 0.
+// earlier. False when no packet was handed out. Whoever asks at another moment can make it nearly 0. Counted from when
+// packets usually come, not from the earliest: at a target of one packet, 0 is when the next one is to come.
 bool jitter_late(struct jitter *j, int64_t *late_us);
 
 struct jitter_stats {

@@ -7,6 +7,8 @@ enum {
     FIRST_GUESS_MS = 40,
     HALF_WINDOW_US = 5000000,
     FALL_DIVISOR = 50, // the target falls by a fiftieth of the time that passes
+    USUAL_DOWN_US = 8, // per packet: two clocks part by less
+    USUAL_UP_US = 9 * USUAL_DOWN_US,
 };
 
 static const float covered = 0.97f;      // of all delays
@@ -73,6 +75,15 @@ static void follow_floor(struct jitter_delay *d, int64_t offset_us, uint64_t now
     d->target_us -= bins * JITTER_DELAY_BIN_US;
 }
 
+// Comes to rest where one packet in ten is above it.
+static void follow_usual(struct jitter_delay *d, int64_t offset_us) {
+    d->usual_us += offset_us > d->usual_us ? USUAL_UP_US : -USUAL_DOWN_US;
+    if (d->usual_us < d->floor_us)
+        d->usual_us = d->floor_us;
+    if (d->usual_us > d->floor_us + JITTER_DELAY_USUAL_US)
+        d->usual_us = d->floor_us + JITTER_DELAY_USUAL_US;
+}
+
 static void count(struct jitter_delay *d, int64_t offset_us) {
     int64_t bin = (offset_us - d->base_us) / JITTER_DELAY_BIN_US;
     if (bin > JITTER_DELAY_BINS - 1)
@@ -90,11 +101,11 @@ static void count(struct jitter_delay *d, int64_t offset_us) {
 
 // The upper edge of the bin that covers enough, which leaves a few milliseconds for the reader's own jitter.
 static int64_t wanted_us(const struct jitter_delay *d) {
-    float above = d->total * (1.0f - covered);
-    size_t bin = JITTER_DELAY_BINS - 1;
+    float enough = d->total * covered; // from below, since most packets are hardly late
+    size_t bin = 0;
     float sum = d->weights[bin];
-    while (bin > 0 && sum < above)
-        sum += d->weights[--bin];
+    while (bin < JITTER_DELAY_BINS - 1 && sum <= enough)
+        sum += d->weights[++bin];
     return (int64_t)(bin + 1) * JITTER_DELAY_BIN_US - (d->floor_us - d->base_us);
 }
 
@@ -113,6 +124,7 @@ void jitter_delay_sample(struct jitter_delay *d, int64_t offset_us, uint64_t now
     if (!d->started)
         jitter_delay_rebase(d, offset_us, now_us);
     follow_floor(d, offset_us, now_us);
+    follow_usual(d, offset_us);
     count(d, offset_us);
     move_target(d, now_us);
 }
@@ -122,5 +134,6 @@ void jitter_delay_rebase(struct jitter_delay *d, int64_t offset_us, uint64_t now
         d->updated_us = now_us;
     d->started = true;
     set_low(d, offset_us, now_us);
+    d->usual_us = offset_us;
     d->base_us = offset_us;
 }

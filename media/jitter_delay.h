@@ -12,14 +12,16 @@
 
 enum {
     JITTER_DELAY_BINS = 128,
-    JITTER_DELAY_BIN_US = 5000, // so delays to 640 ms are told apart
+    JITTER_DELAY_BIN_US = 5000,   // so delays to 640 ms are told apart
+    JITTER_DELAY_USUAL_US = 1500, // more is a network of which no packet's time can be foretold
 };
 
 struct jitter_delay {
     int64_t min_us, max_us; // bounds of the target
     int64_t target_us;      // how long after an undelayed packet its like are played
     bool started;
-    int64_t floor_us;              // the lowest offset of the last five to ten seconds
+    int64_t floor_us; // the lowest offset of the last five to ten seconds
+    int64_t usual_us; // an offset that nine packets of ten do not exceed, at most so far above the floor
     int64_t low_us, low_before_us; // of the running half of that window, and of the half before it
     uint64_t half_since_us, updated_us;
     int64_t base_us; // the offset bin 0 begins at; within one bin of floor_us

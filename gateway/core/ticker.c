@@ -5,7 +5,8 @@
 //
 // Ticks run when every socket that a wake-up brought has been read (uv_check), and late ones only after another look at
 // the sockets: after a stall of the process what came meanwhile lies ready for the ticks that were missed, and they
-// find no holes that there are not.
+// find no holes that there are not. The timer goes on to another slot when hastened ticks have left the one that it was
+// to wake the loop for.
 //
 // A tick is put into its next slot before it runs, so that whatever it does to itself or to others is done to
 // a wheel in order. No period is as long as the wheel.
@@ -32,6 +33,7 @@ enum {
     OVERDUE_US = 10000, // a tick that is later than this is not hastened past those before it
     LATE_US = 100000,   // a wheel that is later than this takes new ticks as if it were no later
     LATE_CLASSES = 256, // of a slot each; the last holds all beyond
+    SPARED_SLOTS = 2,   // arming the timer anew costs less than a wake-up, but not nothing
     SPREAD_US = 3750,   // from one tick's place to the next one's: never a divisor of a period in slots
 };
 
@@ -176,13 +178,27 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)events;
 }
 
+// Where all ticks are hastened no slot is ever run, so that the wheel has to turn here.
+static void spare_wake_up(struct ticker *ticker, uint64_t now_us) {
+    if (!ticker->count || ticker->slots[ticker->armed % SLOTS])
+        return;
+    if (next_used(ticker, ticker->slot + 1) <= ticker->armed + SPARED_SLOTS)
+        return;
+    ticker->slot = now_us / TICKER_SLOT_US;
+    ticker_arm(ticker);
+}
+
 // What was missed is caught up in portions: on a machine that cannot keep up, sockets and timers of the same
 // loop must not wait for all of it.
 static void on_check(uv_check_t *check) {
     struct ticker *ticker = check->data;
     uint64_t began_us = ticker_now_us(), now_us = began_us;
-    if (!ticker->armed || ticker->armed * TICKER_SLOT_US > began_us)
+    if (!ticker->armed)
         return;
+    if (ticker->armed * TICKER_SLOT_US > began_us) {
+        spare_wake_up(ticker, began_us);
+        return;
+    }
     ticker->looked = !ticker->looked && began_us > ticker->armed * TICKER_SLOT_US + STALLED_US;
     if (ticker->looked)
         return; // the timer is still readable: the loop comes back at once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker's clock for media: absolute deadlines of every call on the worker, kept in a wheel of quarter
 // milliseconds that one timerfd drives, so that a thousand calls cost a wake-up per slot in use and not a timer
-// each; and none for a tick that was hastened. A late wake runs the missed ticks in order: nobody's tick count ever
+// each; and none for a slot whose ticks were hastened. A late wake runs the missed ticks in order: nobody's tick count ever
 // drifts from the clock. Owner's thread only.
 #ifndef IQ_CORE_TICKER_H
 #define IQ_CORE_TICKER_H

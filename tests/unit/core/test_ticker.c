@@ -378,6 +378,55 @@ static void a_tick_can_be_hastened(void **state) {
 }
 
 // Far ahead of a wheel that stands still it would come round to the wrong turn.
+// The timer was set for a deadline that is no more: it goes on to the next one.
+static void a_hastened_tick_costs_no_wake_up(void **state) {
+    (void)state;
+    struct fixture f;
+    struct eager e;
+    set_up(&f);
+    eager_start(&e, f.ticker, -1);
+    eager_run(&e, &f.loop, 1);
+    assert_true(ticker_hasten(f.ticker, &e.tick, ticker_now_us(), 60000));
+    for (int i = 0; i < 2; i++) // a loop that was late looks at its sockets once more
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+    assert_in_range(ticker_behind_us(f.ticker, e.tick.due_us + 1000), 0, 1000);
+    ticker_remove(f.ticker, &e.tick);
+    tear_down(&f);
+}
+
+struct spur {
+    uv_timer_t timer;
+    struct eager *e;
+    int left;
+};
+
+static void on_spur(uv_timer_t *timer) {
+    struct spur *spur = timer->data;
+    uint64_t now_us = ticker_now_us(), due_us = spur->e->tick.due_us;
+    spur->e->count = 0;
+    if (now_us + 15000 >= due_us && now_us <= due_us)
+        assert_true(ticker_hasten(spur->e->ticker, &spur->e->tick, now_us, 15000));
+    if (--spur->left == 0)
+        uv_close((uv_handle_t *)timer, NULL);
+}
+
+// For longer than a turn of the wheel, in which the timer never expires.
+static void a_tick_can_be_hastened_for_ever(void **state) {
+    (void)state;
+    struct fixture f;
+    struct eager e;
+    struct spur spur = {.e = &e, .left = 100};
+    set_up(&f);
+    eager_start(&e, f.ticker, -1);
+    spur.timer.data = &spur;
+    uv_timer_init(&f.loop, &spur.timer);
+    uv_timer_start(&spur.timer, on_spur, 5, 5);
+    while (spur.left)
+        uv_run(&f.loop, UV_RUN_ONCE);
+    ticker_remove(f.ticker, &e.tick);
+    tear_down(&f);
+}
+
 static void a_tick_is_not_hastened_beyond_the_wheel(void **state) {
     (void)state;
     struct fixture f;
@@ -443,6 +492,8 @@ int main(void) {
         cmocka_unit_test(places_are_spread),
         cmocka_unit_test(a_deadline_can_be_moved),
         cmocka_unit_test(a_tick_can_be_hastened),
+        cmocka_unit_test(a_hastened_tick_costs_no_wake_up),
+        cmocka_unit_test(a_tick_can_be_hastened_for_ever),
         cmocka_unit_test(a_tick_is_not_hastened_beyond_the_wheel),
         cmocka_unit_test(a_tick_can_wait),
         cmocka_unit_test(it_stops_and_starts_again),
