@@ -13,7 +13,7 @@ enum {
 
 static const float covered = 0.97f;      // of all delays
 static const float growth = 1.004f;      // per packet: half is forgotten after 173 of them
-static const float guess_weight = 10.0f; // in packets
+static const float guess_weight = 5.0f; // in packets: gone after two and a half seconds without delays
 static const float step_limit = 1e6f;
 
 void jitter_delay_init(struct jitter_delay *d, uint32_t min_ms, uint32_t max_ms) {

@@ -511,6 +511,28 @@ static void test_what_silence_is(void **state) {
     assert_false(pacer_trim_quiet(CODEC_G722, zeros, 8));
 }
 
+// Of any length, from any address; the one byte that is none counts wherever it is.
+static void test_silence_is_looked_for_everywhere(void **state) {
+    (void)state;
+    static const struct {
+        enum codec_id codec;
+        uint8_t quiet[2];
+    } laws[] = {{CODEC_L16, {0, 0}}, {CODEC_PCMU, {0xff, 0x7f}}, {CODEC_PCMA, {0xd5, 0x55}}};
+    uint8_t chunk[21];
+    for (size_t law = 0; law < 3; law++) {
+        for (size_t i = 0; i < sizeof chunk; i++)
+            chunk[i] = laws[law].quiet[i % 3 == 0];
+        for (size_t from = 0; from < sizeof chunk; from++)
+            assert_true(pacer_trim_quiet(laws[law].codec, chunk + from, sizeof chunk - from));
+        for (size_t i = 0; i < sizeof chunk; i++) {
+            uint8_t was = chunk[i];
+            chunk[i] = was ^ 1;
+            assert_false(pacer_trim_quiet(laws[law].codec, chunk, sizeof chunk));
+            chunk[i] = was;
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_chunk_size),
@@ -533,6 +555,7 @@ int main(void) {
         cmocka_unit_test(test_what_came_before_the_leg_is_not_a_delay_for_ever),
         cmocka_unit_test(test_pauses_of_a_burst_are_kept),
         cmocka_unit_test(test_what_silence_is),
+        cmocka_unit_test(test_silence_is_looked_for_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

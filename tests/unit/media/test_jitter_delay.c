@@ -29,7 +29,7 @@ static void a_clean_network_costs_the_least(void **state) {
     (void)state;
     struct jitter_delay d;
     jitter_delay_init(&d, 20, 400);
-    steady(&d, 1000000, 6);
+    steady(&d, 1000000, 4);
     assert_int_equal(d.target_us, 20000);
 }
 
