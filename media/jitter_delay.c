@@ -11,8 +11,8 @@ enum {
     USUAL_UP_US = 9 * USUAL_DOWN_US,
 };
 
-static const float covered = 0.97f;      // of all delays
-static const float growth = 1.004f;      // per packet: half is forgotten after 173 of them
+static const float covered = 0.97f;     // of all delays
+static const float growth = 1.004f;     // per packet: half is forgotten after 173 of them
 static const float guess_weight = 5.0f; // in packets: gone after two and a half seconds without delays
 static const float step_limit = 1e6f;
 
