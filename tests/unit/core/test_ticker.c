@@ -178,7 +178,7 @@ static void after_a_stall_sockets_are_read_before_ticks_run(void **state) {
     uint64_t until_us = ticker_now_us() + 70000;
     while (ticker_now_us() < until_us)
         ;
-    assert_in_range(ticker_behind_us(f.ticker, until_us), 40000, 70000);
+    assert_true(ticker_behind_us(f.ticker, until_us) >= 40000);
     for (int i = 0; i < 2; i++)
         assert_int_equal(write(pipes[i][1], "x", 1), 1);
     while (!readers[0].ticks || !readers[1].ticks)
