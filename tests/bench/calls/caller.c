@@ -267,6 +267,11 @@ static void on_sip(struct source *source, uint32_t events) {
 
 // ---- media
 
+// RFC 5761. The next port to another caller's, where its reports go, may be this one's.
+static bool is_rtcp(const struct rtp_packet *packet) {
+    return packet->payload_type >= 64 && packet->payload_type < 96;
+}
+
 static void on_rtp(struct source *source, uint32_t events) {
     (void)events;
     struct caller *caller = (struct caller *)source;
@@ -274,7 +279,7 @@ static void on_rtp(struct source *source, uint32_t events) {
     ssize_t len;
     while ((len = recv(caller->rtp, data, sizeof data, 0)) > 0) {
         struct rtp_packet packet;
-        if (rtp_parse(span_of(data, (size_t)len), &packet) != 0)
+        if (rtp_parse(span_of(data, (size_t)len), &packet) != 0 || is_rtcp(&packet))
             continue;
         voice_seen(&caller->voice, packet.seq);
         voice_hear(&caller->voice, &packet);
