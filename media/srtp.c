@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "media/srtp.h"
 
+#include "media/srtp_cipher.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -25,10 +27,10 @@ struct srtp_ctx {
 };
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static srtp_err_status_t library_status = srtp_err_status_init_fail;
+static int library_err = -EIO;
 
 static void start_library(void) {
-    library_status = srtp_init();
+    library_err = srtp_init() == srtp_err_status_ok ? srtp_ciphers_replace() : -EIO;
 }
 
 size_t srtp_ctx_key_len(enum srtp_ctx_profile profile) {
@@ -90,8 +92,8 @@ int srtp_ctx_new(struct srtp_ctx **out, enum srtp_ctx_profile profile, const uin
     if (!key_len || key_len != srtp_ctx_key_len(profile))
         return -EINVAL;
     pthread_once(&library_once, start_library);
-    if (library_status != srtp_err_status_ok)
-        return -EIO;
+    if (library_err)
+        return library_err;
     struct srtp_ctx *ctx = calloc(1, sizeof *ctx);
     if (!ctx)
         return -ENOMEM;

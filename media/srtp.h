@@ -34,7 +34,7 @@ size_t srtp_ctx_key_len(enum srtp_ctx_profile profile);
 int srtp_ctx_new(struct srtp_ctx **out, enum srtp_ctx_profile profile, const uint8_t *key, size_t key_len,
                  enum srtp_ctx_direction direction);
 void srtp_ctx_free(struct srtp_ctx *ctx); // NULL is fine; wipes the keys
-// Loads what libsrtp ciphers by, milliseconds and 2 MB of it, before the first call needs it. Errors likewise.
+// Starts libsrtp, which tries its ciphers for milliseconds, before the first call needs it. Errors likewise.
 int srtp_ctx_prepare(void);
 
 // In place. `*len` is the packet's length before and after; on failure it is unchanged and the bytes are
