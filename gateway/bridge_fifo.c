@@ -6,15 +6,19 @@
 #include <string.h>
 
 // Large blocks are for a queue that is long already, and lie outside the heap (gateway/main.c): speech that came in one
-// burst leaves nothing behind once it is played. Small ones are kept, so that a short queue never allocates: four,
-// since 60 ms of the largest PCM may come at once, each time.
-enum { SMALL_BYTES = 2032, LARGE_BYTES = 65000, LONG_BYTES = 6 * SMALL_BYTES, SPARE_MAX = 4 };
+// burst leaves nothing behind once it is played. Small ones are kept, so that a short queue never allocates: as many as
+// what comes at once takes, each time, and one that is written meanwhile.
+enum { SMALL_BYTES = 2032, LARGE_BYTES = 65000, LONG_BYTES = 6 * SMALL_BYTES };
 
 struct fifo_block {
     struct fifo_block *next;
     size_t size;
     uint8_t data[];
 };
+
+void fifo_expect(struct fifo *fifo, size_t at_once) {
+    fifo->spare_most = (at_once + SMALL_BYTES - 1) / SMALL_BYTES + 1;
+}
 
 // So many blocks that `len` more bytes fit, before any byte is moved.
 static int spare_for(struct fifo *fifo, size_t len) {
@@ -72,7 +76,7 @@ static void retire_head(struct fifo *fifo) {
     if (!fifo->head)
         fifo->tail = NULL;
     fifo->read_at = 0;
-    if (block->size == LARGE_BYTES || fifo->spare_count >= SPARE_MAX) {
+    if (block->size == LARGE_BYTES || fifo->spare_count >= fifo->spare_most) {
         free(block);
         return;
     }
@@ -109,5 +113,5 @@ static void free_list(struct fifo_block *block) {
 void fifo_free(struct fifo *fifo) {
     free_list(fifo->head);
     free_list(fifo->spare);
-    *fifo = (struct fifo){0};
+    *fifo = (struct fifo){.spare_most = fifo->spare_most};
 }

@@ -19,6 +19,7 @@ enum {
     RESUME_MS = PACER_QUEUE_MS - 1000,
     RESUME_BYTES = PACER_QUEUE_BYTES - 256 * 1024,
     SLACK_BYTES = 256 * 1024, // may still come after the pause
+    AT_ONCE_MS = 60,          // the longest frame
     SETTLE_US = 5000000,      // how often endless speech is judged
     SLACK_WINDOW_US = 1000000,
     SURE_US = 1000, // arrivals are known well enough to move deadlines by them
@@ -74,6 +75,7 @@ int pacer_new(struct pacer **out, const struct pacer_config *config) {
     pacer->bytes_per_ms = config->codec == CODEC_L16 ? config->rate_hz / 1000 * 2 : 8;
     pacer->target_ms =
         2 * config->frame_ms < PACER_TARGET_MAX_MS ? 2 * config->frame_ms : PACER_TARGET_MAX_MS;
+    fifo_expect(&pacer->fifo, (size_t)pacer->bytes_per_ms * AT_ONCE_MS);
     *out = pacer;
     return 0;
 }

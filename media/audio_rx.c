@@ -16,9 +16,9 @@ enum {
     FADE_TO_MS = 120,     // to silence here
     SILENCE_MS = 10,
     SILENCE_CAP = 80,
-    OPUS_DTX_LEN = 2,           // bytes of payload that mean: the speaker is silent
-    POOL_BYTES_64_KBITS = 8000, // a second, of which no more than half is ever kept
-    POOL_BYTES_OPUS = 16000,    // four of a browser's, less of music
+    OPUS_DTX_LEN = 2, // bytes of payload that mean: the speaker is silent
+    POOL_BYTES =
+        8000, // a second at 64 kbit/s, two of a browser's Opus; no more than half a second is ever wanted
 };
 
 // How the reader reads, and so what is in the buffer.
@@ -91,7 +91,7 @@ static int jitter_for(struct jitter **out, enum codec_id codec) {
     struct jitter_config config = {
         .clock_hz = codec_desc(codec)->clock_hz,
         .max_payload = CODEC_MAX_PAYLOAD,
-        .pool_bytes = codec == CODEC_OPUS ? POOL_BYTES_OPUS : POOL_BYTES_64_KBITS,
+        .pool_bytes = POOL_BYTES,
     };
     return jitter_new(out, &config);
 }

@@ -13,7 +13,7 @@
 enum {
     HEADER_BYTES = 16384,   // of one request, names and values together
     SERVICE_BUFFER = 16384, // one read
-    WS_READ = 4096,         // kept per WebSocket
+    WS_READ = 512,          // kept per WebSocket, of which a call has one; longer messages come in parts
     WRITE_AT_ONCE = 65536,
     HANDSHAKE_SECONDS = 10, // TLS, request head, and each piece of a body
     KEEP_ALIVE_SECONDS = 60,

@@ -111,6 +111,13 @@ static int dtls_leave(struct dtls *dtls, int result) {
     return error;
 }
 
+// OpenSSL's record buffers, 18 kB, lie idle for nearly the whole call: they are there while it runs only, and freed only
+// where nothing is left in them.
+static void dtls_rest(struct dtls *dtls) {
+    if (dtls->state == STATE_CONNECTED)
+        SSL_free_buffers(dtls->ssl);
+}
+
 static void dtls_enter(struct dtls *dtls) {
     ERR_clear_error(); // the queue belongs to the thread: another connection may have left something
     dtls->in_ssl = true;
@@ -240,6 +247,8 @@ void dtls_receive(struct dtls *dtls, const uint8_t *datagram, size_t len) {
         dtls_handshake(dtls);
     dtls_read(dtls);
     dtls->wire.in = NULL;
+    if (!dtls->closing)
+        dtls_rest(dtls);
 }
 
 int dtls_start(struct dtls *dtls) {
@@ -265,7 +274,10 @@ int dtls_send(struct dtls *dtls, const uint8_t *data, size_t len) {
     if (!len || len > DTLS_MTU)
         return -EMSGSIZE;
     dtls_enter(dtls);
-    int error = dtls_leave(dtls, SSL_write(dtls->ssl, data, (int)len));
+    bool room = SSL_alloc_buffers(dtls->ssl) == 1; // writing takes them for granted
+    int error = dtls_leave(dtls, room ? SSL_write(dtls->ssl, data, (int)len) : -1);
+    if (!dtls->closing)
+        dtls_rest(dtls);
     return error == SSL_ERROR_NONE ? 0 : -EIO;
 }
 
@@ -327,7 +339,8 @@ void dtls_close(struct dtls *dtls) {
         return;
     if (dtls->state == STATE_CONNECTED && !dtls->in_ssl) {
         dtls_enter(dtls);
-        SSL_shutdown(dtls->ssl);
+        if (SSL_alloc_buffers(dtls->ssl) == 1)
+            SSL_shutdown(dtls->ssl);
         dtls->in_ssl = false;
         if (dtls->closing) // on_send closed us
             return;

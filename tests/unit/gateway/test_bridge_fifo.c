@@ -72,22 +72,29 @@ static void test_a_burst_leaves_little_behind(void **state) {
     assert_int_equal(held, 0);
 }
 
-// Two frames waiting, one in and one out, of the largest PCM there is: 60 ms at 48 kHz.
-static void test_a_short_queue_never_allocates(void **state) {
-    (void)state;
-    enum { FRAME = 48 * 60 * 2 };
+// Two frames waiting, one in and one out.
+static void short_queue(size_t frame) {
     struct fifo fifo = {0};
+    fifo_expect(&fifo, frame);
     size_t written = 0, read = 0;
     for (int i = 0; i < 200; i++) {
-        put(&fifo, &written, FRAME);
+        put(&fifo, &written, frame);
         if (i >= 1)
-            take(&fifo, &read, FRAME, FRAME);
+            take(&fifo, &read, frame, frame);
         allocations = i == 50 ? 0 : allocations;
         counting = i >= 50;
     }
     counting = false;
     assert_int_equal(allocations, 0);
     fifo_free(&fifo);
+}
+
+static void test_a_short_queue_never_allocates(void **state) {
+    (void)state;
+    for (size_t khz = 8; khz <= 48; khz *= 2)
+        for (size_t ms = 10; ms <= 60; ms += 10)
+            short_queue(khz * ms * 2);
+    short_queue((size_t)48 * 60 * 2);
 }
 
 int main(void) {
