@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/core/conf.h"
+#include "gateway/core/err.h"
 #include "gateway/core/fds.h"
 #include "gateway/core/log.h"
 #include "gateway/gateway.h"
 #include "gateway/options.h"
+#include "webrtc/dtls_mem.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -15,6 +17,7 @@ extern char **environ;
 struct program {
     const char *config;
     struct gateway *gateway;
+    int mem_err; // of dtls_mem_install
     uv_signal_t on_term, on_int, on_hup;
 };
 
@@ -57,6 +60,10 @@ static int run(struct program *program, struct conf *conf) {
     enum log_level level;
     if (log_level_parse(conf->log_level, &level) == 0)
         log_set_level(level);
+    if (program->mem_err)
+        log_info(NULL, "main",
+                 "a browser's call takes 20 kB more: OpenSSL's memory cannot be looked after (%s)",
+                 err_name(program->mem_err));
     uv_loop_t *loop = uv_default_loop();
     watch_signals(program, loop);
     fds_raise_limit();
@@ -85,6 +92,7 @@ int main(int argc, char **argv) {
     tune_heap();
     // Static, so that a start that failed half-way leaves nothing unreachable behind for the leak checker.
     static struct program program;
+    program.mem_err = dtls_mem_install();
     struct options options;
     if (options_parse(argc, argv, &options) != 0)
         return 2;

@@ -3,6 +3,7 @@
 
 #include "gateway/core/err.h"
 #include "webrtc/dtls_bio.h"
+#include "webrtc/dtls_mem.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -32,6 +33,7 @@ struct early {
 struct dtls {
     uv_timer_t timer;
     SSL *ssl; // owns
+    struct dtls_mem handshake_mem;
     struct dtls_wire wire;
     struct dtls_events events;
     struct dtls_fingerprint peer;
@@ -113,9 +115,8 @@ static int dtls_leave(struct dtls *dtls, int result) {
 
 // OpenSSL's record buffers, 18 kB, lie idle for nearly the whole call: they are there while it runs only, and freed only
 // where nothing is left in them.
-static void dtls_rest(struct dtls *dtls) {
-    if (dtls->state == STATE_CONNECTED)
-        SSL_free_buffers(dtls->ssl);
+static bool dtls_rest(struct dtls *dtls) {
+    return dtls->state == STATE_CONNECTED && SSL_free_buffers(dtls->ssl) == 1;
 }
 
 static void dtls_enter(struct dtls *dtls) {
@@ -243,12 +244,13 @@ void dtls_receive(struct dtls *dtls, const uint8_t *datagram, size_t len) {
     }
     dtls->wire.in = datagram;
     dtls->wire.in_len = len;
-    if (dtls->state == STATE_HANDSHAKE)
+    bool handshake = dtls->state == STATE_HANDSHAKE;
+    if (handshake)
         dtls_handshake(dtls);
     dtls_read(dtls);
     dtls->wire.in = NULL;
-    if (!dtls->closing)
-        dtls_rest(dtls);
+    if (!dtls->closing && dtls_rest(dtls) && handshake)
+        dtls_mem_discard(&dtls->handshake_mem);
 }
 
 int dtls_start(struct dtls *dtls) {
@@ -257,7 +259,10 @@ int dtls_start(struct dtls *dtls) {
     dtls->state = STATE_HANDSHAKE;
     uv_update_time(dtls->timer.loop);
     dtls->deadline_ms = uv_now(dtls->timer.loop) + HANDSHAKE_LIMIT_MS;
+    dtls_mem_watch(
+        &dtls->handshake_mem); // nothing of the peer's has come yet: the first large block is OpenSSL's buffer
     dtls_handshake(dtls);
+    dtls_mem_watch(NULL);
     struct early *early = dtls->early;
     dtls->early = NULL;
     for (size_t i = 0; i < dtls->early_count; i++)
