@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "media/srtp.h"
 
+#include "media/srtp_auth.h"
 #include "media/srtp_cipher.h"
 
 #include <errno.h>
@@ -31,6 +32,8 @@ static int library_err = -EIO;
 
 static void start_library(void) {
     library_err = srtp_init() == srtp_err_status_ok ? srtp_ciphers_replace() : -EIO;
+    if (!library_err)
+        library_err = srtp_auth_replace();
 }
 
 size_t srtp_ctx_key_len(enum srtp_ctx_profile profile) {

@@ -153,8 +153,7 @@ int peer_make_dtls(struct peer *peer, const struct peer_plan *plan) {
                                        .on_end = on_dtls_end,
                                        .arg = peer};
     // The server chooses the SRTP profile, and Chromium as the server takes AES_CM_SHA1_80 even where it is
-    // offered AES-GCM, which costs less than half. Its first flight, sent before ICE has settled, is kept by
-    // dtls.
+    // offered AES-GCM. Its first flight, sent before ICE has settled, is kept by dtls.
     enum dtls_role role = plan->may_be_server ? DTLS_SERVER : DTLS_CLIENT;
     int err = dtls_new(&peer->dtls, peer->env->loop, peer->env->cert, role, &plan->fingerprint, &events);
     if (err)
