@@ -19,11 +19,10 @@ static uint64_t ptime_ticks(const struct bridge *bridge) {
 
 void bridge_heed_pacer(struct bridge *bridge) {
     struct bridge_down *down = &bridge->down;
-    struct pacer_stats stats;
-    pacer_stats(down->pacer, &stats);
-    if (stats.underruns != down->underruns) {
-        metric_add(METRIC_PACER_UNDERRUN, (int64_t)(stats.underruns - down->underruns));
-        down->underruns = stats.underruns;
+    uint64_t underruns = pacer_underruns(down->pacer);
+    if (underruns != down->underruns) {
+        metric_add(METRIC_PACER_UNDERRUN, (int64_t)(underruns - down->underruns));
+        down->underruns = underruns;
     }
     if (pacer_wants_pause(down->pacer) != down->paused) {
         down->paused = !down->paused;
@@ -36,6 +35,14 @@ void bridge_heed_pacer(struct bridge *bridge) {
 static size_t decode(struct bridge *bridge, const uint8_t *payload, size_t len, int16_t *pcm, size_t cap) {
     int samples = len ? codec_decode(bridge->down.decoder, payload, len, pcm, cap) : 0;
     return samples > 0 ? (size_t)samples : 0;
+}
+
+// Where the samples go on from after G.711 that was passed through, which costs nothing while it goes on.
+static void end_passing(struct bridge *bridge) {
+    struct bridge_down *down = &bridge->down;
+    if (down->passed)
+        decode(bridge, &down->last_code, 1, &down->edge.last, 1);
+    down->passed = false;
 }
 
 static size_t fill_from_stream(struct bridge *bridge, int16_t *pcm, size_t samples, uint64_t now_us) {
@@ -96,6 +103,7 @@ static void write_pcm(struct bridge *bridge, uint64_t now_us) {
     size_t valid = bridge->codec == CODEC_OPUS ? fill_from_packets(bridge, agent, samples, now_us)
                                                : fill_from_stream(bridge, agent, samples, now_us);
     const int16_t *pcm = out;
+    end_passing(bridge);
     if (valid || down->flushing) {
         pacer_smooth(&down->edge, agent, samples, valid, bridge->rate_hz);
         uint64_t begin_ns = down->resampler ? stage_begin(HISTOGRAM_STAGE_RESAMPLE) : 0;
@@ -124,14 +132,15 @@ static size_t silence_after(struct bridge *bridge, uint8_t *payload, size_t got)
 static void smooth_g711(struct bridge *bridge, uint8_t *payload, size_t whole, size_t got) {
     struct bridge_down *down = &bridge->down;
     int16_t pcm[BRIDGE_MAX_SAMPLES];
-    bool edge = got ? got < whole || down->edge.cut : down->edge.last != 0;
+    bool edge = got ? got < whole || down->edge.cut : down->passed || down->edge.last != 0;
     if (bridge->codec == CODEC_G722)
         return;
     if (!edge) {
-        if (got)
-            codec_decode(down->decoder, payload + got - 1, 1, &down->edge.last, 1);
+        down->passed = got > 0;
+        down->last_code = got ? payload[got - 1] : 0;
         return;
     }
+    end_passing(bridge);
     decode(bridge, payload, got, pcm, whole);
     pacer_smooth(&down->edge, pcm, whole, got, bridge->rate_hz);
     codec_encode(bridge->up.encoder, pcm, whole, payload, whole); // has no memory of the other direction

@@ -49,6 +49,8 @@ struct bridge_down {
     struct resampler *resampler;   // owns; NULL where the rates are the same
     struct pacer_edge edge;
     bool passthrough;
+    bool passed; // G.711: the frame before was the agent's own, and this was its last sample
+    uint8_t last_code;
     bool paused;        // the agent is
     uint64_t waited_us; // the deadline at which the agent was waited for
     bool flushing;      // the resampler still holds the end of the speech

@@ -12,13 +12,16 @@
 enum call_state { CALL_WAITING, CALL_CONNECTING, CALL_UP, CALL_ENDING };
 
 struct call {
+    enum call_state state;
+    bool agent_open;
+    struct agent *agent;   // owned until its on_closed
+    struct bridge *bridge; // owned; before call_end only
     struct call_env env;
     const struct conf *conf; // held, since the worker's may be replaced meanwhile
     uint64_t handle;
     char id[128];
     char *agent_url;
     struct agent_format format;
-    enum call_state state;
     const struct call_side *side;
     struct leg leg; // of the far side; ops are NULL once it is closed
     union {
@@ -35,9 +38,6 @@ struct call {
     };
     uv_timer_t timer; // the far side's, for what it waits for
     bool timer_closed;
-    struct agent *agent;   // owned until its on_closed
-    struct bridge *bridge; // owned; before call_end only
-    bool agent_open;
     bool text_lost;     // said once
     bool leg_text_lost; // likewise
     struct call_setup setup;

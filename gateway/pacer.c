@@ -47,6 +47,7 @@ struct pacer {
     uint64_t before_us; // the same without the last chunk
     uint64_t late_us;   // the worst since begin_us
     uint32_t target_ms;
+    bool guessed; // target_ms: nothing has been played for as long as would tell
     int64_t least_us, slack_us,
         slack_before_us; // of this window the least and the next, of the one before the
                          // latter; INT64_MAX for none
@@ -76,6 +77,7 @@ int pacer_new(struct pacer **out, const struct pacer_config *config) {
     pacer->target_ms =
         2 * config->frame_ms < PACER_TARGET_MAX_MS ? 2 * config->frame_ms : PACER_TARGET_MAX_MS;
     fifo_expect(&pacer->fifo, (size_t)pacer->bytes_per_ms * AT_ONCE_MS);
+    pacer->guessed = true;
     *out = pacer;
     return 0;
 }
@@ -129,6 +131,14 @@ static void settle(struct pacer *pacer) {
         pacer->target_ms -= (pacer->target_ms - need_ms + 3) / 4;
 }
 
+// After speech long enough to tell: the first guess goes.
+static void settle_long(struct pacer *pacer) {
+    if (pacer->guessed)
+        pacer->target_ms = PACER_CUSHION_MS;
+    pacer->guessed = false;
+    settle(pacer);
+}
+
 static void slack_forget(struct pacer *pacer, uint64_t now_us) {
     pacer->least_us = pacer->slack_us = pacer->slack_before_us = INT64_MAX;
     pacer->slack_since_us = now_us;
@@ -171,8 +181,10 @@ bool pacer_ready(const struct pacer *pacer) {
 }
 
 uint32_t pacer_patience_us(const struct pacer *pacer) {
-    bool late = pacer->playing && pacer->trim.steady && !pacer_ready(pacer);
-    return late && pacer->config.frame_ms > PACER_PATIENCE_MS ? PACER_PATIENCE_MS * 1000 : 0;
+    uint32_t most_us = pacer->config.frame_ms * 800;
+    if (!pacer->playing || !pacer->trim.steady || pacer_ready(pacer))
+        return 0;
+    return most_us < PACER_PATIENCE_MS * 1000 ? most_us : PACER_PATIENCE_MS * 1000;
 }
 
 void pacer_shifted(struct pacer *pacer, int64_t shift_us) {
@@ -212,7 +224,7 @@ static void learn(struct pacer *pacer, uint64_t audio_us, uint64_t now_us) {
     if (late_us > pacer->late_us)
         pacer->late_us = late_us;
     if (pacer->playing && age_us > SETTLE_US) {
-        settle(pacer);
+        settle_long(pacer);
         count_from(pacer, now_us);
         // What a burst has put far ahead must not count as lateness of whatever comes when it is played out.
         if (queued_ms(pacer) > 2 * PACER_TARGET_MAX_MS)
@@ -352,6 +364,10 @@ size_t pacer_pull_packet(struct pacer *pacer, uint8_t *out, uint32_t *ticks, uin
     slack_sample(pacer, now_us);
     update_pause(pacer);
     return head.len;
+}
+
+uint64_t pacer_underruns(const struct pacer *pacer) {
+    return pacer->underruns;
 }
 
 void pacer_stats(const struct pacer *pacer, struct pacer_stats *out) {

@@ -20,8 +20,9 @@
 enum {
     PACER_QUEUE_MS = 30000,              // from here on the agent is to be paused
     PACER_QUEUE_BYTES = 8 * 1024 * 1024, // likewise
-    PACER_CUSHION_MS = 3,  // how long before its pull a chunk is to be there, for the agent's jitter
-    PACER_PATIENCE_MS = 8, // what one that comes later than its pull is waited for
+    PACER_CUSHION_MS = 3, // how long before its pull a chunk is to be there, for the agent's jitter
+    PACER_PATIENCE_MS =
+        16, // what one that comes later than its pull is waited for at most, of a frame four fifths
     PACER_TARGET_MAX_MS = 100,
     PACER_UNDERRUN_MS = 300, // dry for longer: the agent had finished speaking
 };
@@ -70,6 +71,7 @@ struct pacer_stats {
     uint32_t queued_ms, target_ms;
     uint64_t trimmed_ms; // silence left out (pacer_trim.h)
 };
+uint64_t pacer_underruns(const struct pacer *pacer); // those of the stats alone
 void pacer_stats(const struct pacer *pacer, struct pacer_stats *out);
 
 // Speech that is cut off or sets in somewhere in a wave clicks. `valid` of `samples` are the agent's: what is

@@ -11,15 +11,15 @@
 #include "media/tone.h"
 
 struct audio_digits {
+    struct dtmf_inband *ear;       // owns, as the next; NULL where tones are not listened for
+    struct codec_decoder *decoder; // for payloads that are passed through
+    uint64_t now_us;               // of what is being heard
+    struct dtmf_sender sender;
     void (*on_digit)(char digit, void *arg);
     void *arg;
     struct dtmf_reader reader;
     struct dtmf_merge merge;
-    struct dtmf_sender sender;
-    struct tone low, high;         // of the digit that is being sent as a tone
-    struct dtmf_inband *ear;       // owns, as the next; NULL where tones are not listened for
-    struct codec_decoder *decoder; // for payloads that are passed through
-    uint64_t now_us;               // of what is being heard
+    struct tone low, high; // of the digit that is being sent as a tone
 };
 
 void audio_digits_init(struct audio_digits *digits, void (*on_digit)(char digit, void *arg), void *arg);

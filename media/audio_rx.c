@@ -28,17 +28,20 @@ enum reading { READING_PCM, READING_PAYLOAD };
 struct chain {
     struct audio_rx_config config;
     struct codec_decoder *decoder; // owns
-    int16_t *pcm;                  // owns; decoded and not yet read, or as bytes payload not yet read
-    size_t pcm_cap;
-    uint8_t silence[SILENCE_CAP]; // SILENCE_MS of it, encoded
+    int16_t *left;  // owns; between reads: decoded and not yet read, or as bytes payload not yet read
+    size_t pcm_cap; // samples in `left` and at work
     size_t silence_len;
+    uint8_t silence[SILENCE_CAP]; // SILENCE_MS of it, encoded
 };
 
+// What a read works in, one for all streams of a thread: it is in the processor's cache then, where 2 KiB of each
+// stream's own would not be. A read that leaves something of it keeps that in `left`.
+static _Thread_local int16_t work[CODEC_MAX_SAMPLES];
+
 struct audio_rx {
-    struct chain chain;
     struct jitter *jitter; // owns
     enum reading reading;
-    size_t at, end;    // of the buffer: samples or bytes
+    size_t at, end;    // of the buffer, that is `left` or `work`: samples or bytes
     size_t gap;        // bytes of silence to be read before it
     size_t span, done; // of the running read of PCM
 
@@ -48,10 +51,11 @@ struct audio_rx {
 
     bool dtx;            // the last packet heard said that silence follows
     uint32_t made_up_us; // at a stretch, up to FADE_TO_MS
+    struct audio_rx_stats counters;
+    struct chain chain;
     uint64_t undecodable_ms;
     struct jitter_stats old_jitter;        // of jitter buffers before a switch
     uint64_t told_lost, told_concealed_ms; // to the metrics
-    struct audio_rx_stats counters;
 };
 
 static uint32_t clock_of(const struct audio_rx *rx) {
@@ -64,7 +68,7 @@ static bool is_opus(const struct audio_rx *rx) {
 
 static void chain_destroy(struct chain *chain) {
     codec_decoder_free(chain->decoder);
-    free(chain->pcm);
+    free(chain->left);
 }
 
 static int chain_init(struct chain *out, const struct audio_rx_config *config) {
@@ -78,8 +82,8 @@ static int chain_init(struct chain *out, const struct audio_rx_config *config) {
     chain.silence_len = len > 0 ? (size_t)len : 0;
     // The longest frame, or twice any that is usual, to play it twice.
     chain.pcm_cap = (size_t)config->pcm_rate_hz / 1000 * CODEC_MAX_FRAME_MS;
-    chain.pcm = calloc(chain.pcm_cap, sizeof *chain.pcm);
-    if (!chain.pcm) {
+    chain.left = calloc(chain.pcm_cap, sizeof *chain.left);
+    if (!chain.left) {
         chain_destroy(&chain);
         return -ENOMEM;
     }
@@ -113,14 +117,6 @@ int audio_rx_new(struct audio_rx **out, const struct audio_rx_config *config) {
 out:
     free(rx);
     return err;
-}
-
-void audio_rx_free(struct audio_rx *rx) {
-    if (!rx)
-        return;
-    chain_destroy(&rx->chain);
-    jitter_free(rx->jitter);
-    free(rx);
 }
 
 // ---- Statistics
@@ -168,6 +164,15 @@ void audio_rx_stats(const struct audio_rx *rx, struct audio_rx_stats *out) {
     out->jitter_us = rx->have_source ? rtp_stream_jitter_us(&rx->stream) : 0;
     out->target_ms = stats.target_ms;
     out->depth_ms = stats.depth_ms;
+}
+
+void audio_rx_free(struct audio_rx *rx) {
+    if (!rx)
+        return;
+    tell_metrics(rx);
+    chain_destroy(&rx->chain);
+    jitter_free(rx->jitter);
+    free(rx);
 }
 
 // ---- Renegotiation
@@ -288,6 +293,7 @@ uint32_t audio_rx_packet_ms(const struct audio_rx *rx) {
 }
 
 bool audio_rx_report(struct audio_rx *rx, uint64_t now_us, struct rtcp_report_block *out) {
+    tell_metrics(rx);
     return rx->have_source && rtp_stream_report(&rx->stream, now_us, out);
 }
 
@@ -337,13 +343,13 @@ static void make_up(struct audio_rx *rx, const struct jitter_frame *frame) {
     rx->at = 0;
     rx->end = samples;
     if (rx->made_up_us >= FADE_TO_MS * 1000 && !rx->dtx) {
-        memset(rx->chain.pcm, 0, samples * sizeof *rx->chain.pcm);
+        memset(work, 0, samples * sizeof *work);
         return;
     }
-    codec_conceal(rx->chain.decoder, next, frame->len, rx->chain.pcm, samples);
+    codec_conceal(rx->chain.decoder, next, frame->len, work, samples);
     if (rx->dtx) // comfort noise goes on for as long as the silence
         return;
-    fade(rx, rx->chain.pcm, samples);
+    fade(rx, work, samples);
     uint64_t made_up_us = rx->made_up_us + ticks_to_ms(rx, frame->ticks) * 1000;
     rx->made_up_us = made_up_us < FADE_TO_MS * 1000 ? (uint32_t)made_up_us : FADE_TO_MS * 1000;
 }
@@ -356,7 +362,7 @@ static void give_back(struct audio_rx *rx) {
     if (!less || more % less != 0) // then frames begin within reads by nature
         return;
     size_t held = rx->done % less;
-    if (held && tempo_is_quiet(rx->chain.pcm, rx->end))
+    if (held && tempo_is_quiet(work, rx->end))
         rx->end -= held;
 }
 
@@ -366,23 +372,23 @@ static void keep_pace(struct audio_rx *rx, enum jitter_pace pace) {
         give_back(rx);
         return;
     }
-    bool quiet = tempo_is_quiet(chain->pcm, rx->end);
+    bool quiet = tempo_is_quiet(work, rx->end);
     if (pace == JITTER_SLOWER && quiet && rx->end <= chain->pcm_cap / 2) {
-        memcpy(chain->pcm + rx->end, chain->pcm, rx->end * sizeof *chain->pcm);
+        memcpy(work + rx->end, work, rx->end * sizeof *work);
         rx->end *= 2;
     } else if (pace == JITTER_SLOWER) {
-        rx->end = tempo_lengthen(chain->pcm, rx->end, chain->pcm_cap, chain->config.pcm_rate_hz);
+        rx->end = tempo_lengthen(work, rx->end, chain->pcm_cap, chain->config.pcm_rate_hz);
     } else if (quiet) {
         rx->end = 0;
     } else if (pace == JITTER_FASTER) {
-        rx->end = tempo_shorten(chain->pcm, rx->end, chain->config.pcm_rate_hz);
+        rx->end = tempo_shorten(work, rx->end, chain->config.pcm_rate_hz);
     }
 }
 
 static void decode(struct audio_rx *rx, const struct jitter_frame *frame) {
     struct chain *chain = &rx->chain;
     uint64_t begin_ns = stage_begin(HISTOGRAM_STAGE_DECODE);
-    int samples = codec_decode(chain->decoder, frame->payload, frame->len, chain->pcm, chain->pcm_cap);
+    int samples = codec_decode(chain->decoder, frame->payload, frame->len, work, chain->pcm_cap);
     stage_end(HISTOGRAM_STAGE_DECODE, begin_ns);
     if (samples < 0) {
         rx->undecodable_ms += ticks_to_ms(rx, frame->ticks);
@@ -413,6 +419,8 @@ static bool refill_pcm(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us) 
 void audio_rx_read_pcm(struct audio_rx *rx, int16_t *out, size_t samples, uint64_t now_us) {
     uint64_t rate_hz = rx->chain.config.pcm_rate_hz;
     start_reading(rx, READING_PCM, samples, rate_hz);
+    if (rx->at != rx->end)
+        memcpy(work + rx->at, rx->chain.left + rx->at, (rx->end - rx->at) * sizeof *work);
     rx->span = samples;
     for (rx->done = 0; rx->done < samples;) {
         size_t left = samples - rx->done;
@@ -421,17 +429,20 @@ void audio_rx_read_pcm(struct audio_rx *rx, int16_t *out, size_t samples, uint64
             break;
         }
         size_t held = rx->end - rx->at, part = held < left ? held : left;
-        memcpy(out + rx->done, rx->chain.pcm + rx->at, part * sizeof *out);
+        memcpy(out + rx->done, work + rx->at, part * sizeof *out);
         rx->at += part;
         rx->done += part;
     }
-    tell_metrics(rx);
+    if (rx->at != rx->end)
+        memcpy(rx->chain.left + rx->at, work + rx->at, (rx->end - rx->at) * sizeof *work);
 }
 
 // ---- Payload out
 
-// The next packet's bytes into the buffer, or the length of a gap. False when there is no stream.
-static bool refill_bytes(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us) {
+// From the next packet up to `want` bytes to `out`, and what is more into `left`; or the length of a gap. The bytes
+// written. False when there is no stream.
+static bool refill_bytes(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us, uint8_t *out, size_t want,
+                         size_t *part) {
     struct jitter_frame frame;
     jitter_get(rx->jitter, now_us, ahead_us, &frame);
     rx->at = rx->end = 0;
@@ -440,8 +451,12 @@ static bool refill_bytes(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us
     if (frame.kind != JITTER_PACKET) {
         rx->gap = frame.ticks;
     } else if (frame.pace != JITTER_FASTER) {
-        memcpy(rx->chain.pcm, frame.payload, frame.len);
+        *part = frame.len < want ? frame.len : want;
+        memcpy(out, frame.payload, *part);
+        rx->at = *part;
         rx->end = frame.len;
+        if (rx->at != rx->end)
+            memcpy((uint8_t *)rx->chain.left + rx->at, frame.payload + rx->at, rx->end - rx->at);
     }
     return true;
 }
@@ -458,25 +473,32 @@ static size_t read_packet(struct audio_rx *rx, uint8_t *out, size_t cap, uint64_
     return frame.len;
 }
 
+// Up to `want` bytes of what is left of a packet or a gap; how many.
+static size_t read_left(struct audio_rx *rx, uint8_t *out, size_t want, size_t done) {
+    const struct chain *chain = &rx->chain;
+    size_t held = rx->gap ? rx->gap : rx->end - rx->at, part = held < want ? held : want;
+    if (!rx->gap) {
+        memcpy(out, (const uint8_t *)chain->left + rx->at, part);
+        rx->at += part;
+        return part;
+    }
+    for (size_t i = 0; i < part; i++)
+        out[i] = chain->silence[(done + i) % chain->silence_len];
+    rx->gap -= part;
+    return part;
+}
+
 // Of 64 kbit/s codecs, whose bytes are ticks, whatever the packets. 0 when none of it is the sender's.
 static size_t read_bytes(struct audio_rx *rx, uint8_t *out, size_t len, uint64_t now_us) {
-    const struct chain *chain = &rx->chain;
     bool heard = false;
     for (size_t done = 0, part; done < len; done += part) {
-        size_t want = len - done;
-        if (!rx->gap && rx->at == rx->end && !refill_bytes(rx, now_us, done * 1000000 / clock_of(rx)))
-            rx->gap = want;
-        size_t held = rx->gap ? rx->gap : rx->end - rx->at;
-        part = held < want ? held : want;
-        if (rx->gap) {
-            for (size_t i = 0; i < part; i++)
-                out[done + i] = chain->silence[(done + i) % chain->silence_len];
-            rx->gap -= part;
-        } else {
-            memcpy(out + done, (const uint8_t *)chain->pcm + rx->at, part);
-            rx->at += part;
-            heard = true;
-        }
+        bool gap = rx->gap != 0;
+        part = 0;
+        if (gap || rx->at != rx->end)
+            part = read_left(rx, out + done, len - done, done);
+        else if (!refill_bytes(rx, now_us, done * 1000000 / clock_of(rx), out + done, len - done, &part))
+            rx->gap = len - done;
+        heard |= part && !gap;
     }
     return heard ? len : 0;
 }
@@ -487,7 +509,5 @@ size_t audio_rx_read_payload(struct audio_rx *rx, uint8_t *out, size_t cap, uint
     if (is_opus(rx) ? frame_ms != rx->packet_ms : len > cap)
         return 0;
     start_reading(rx, READING_PAYLOAD, len, clock_of(rx));
-    len = is_opus(rx) ? read_packet(rx, out, cap, now_us) : read_bytes(rx, out, len, now_us);
-    tell_metrics(rx);
-    return len;
+    return is_opus(rx) ? read_packet(rx, out, cap, now_us) : read_bytes(rx, out, len, now_us);
 }

@@ -60,7 +60,7 @@ struct audio_rx_stats {
 };
 void audio_rx_stats(const struct audio_rx *rx, struct audio_rx_stats *out);
 
-// RTCP. A report block on what we received since the last one (RFC 3550 section 6.4.1); false before the
+// RTCP. With it, and at the end, what was lost is added to the metrics. A report block on what we received since the last one (RFC 3550 section 6.4.1); false before the
 // first packet.
 bool audio_rx_report(struct audio_rx *rx, uint64_t now_us, struct rtcp_report_block *out);
 void audio_rx_sender_report(struct audio_rx *rx, const struct rtcp_sender_info *info,

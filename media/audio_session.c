@@ -25,11 +25,7 @@ enum {
 
 struct audio_session {
     struct audio_session_events events;
-    uint32_t ssrc;
-    char cname[25];
-    uint32_t want_rate_hz;
-    const unsigned *complexity; // borrowed, may be NULL
-    struct audio_rx *rx;        // owns, like all below; NULL before the first apply
+    struct audio_rx *rx; // owns, as the next four; NULL before the first apply
     struct audio_tx *tx;
     struct srtp_ctx *in, *out; // NULL without keys
     bool open;
@@ -42,8 +38,11 @@ struct audio_session {
     uint64_t heard_us;            // of the packet at hand
     uint32_t heard_ssrc;          // of the last audio packet
     enum dtmf_tones tones;
-    struct audio_digits digits; // owns
-    uint8_t packet[PACKET_CAP];
+    struct audio_digits digits;
+    const unsigned *complexity; // borrowed, may be NULL
+    uint32_t want_rate_hz;
+    uint32_t ssrc;
+    char cname[25];
 };
 
 static void on_digit(char digit, void *arg) {
@@ -319,17 +318,17 @@ static bool may_send(const struct audio_session *session) {
     return session->open && (session->direction & SDP_SENDONLY);
 }
 
-// In place, in session->packet.
-static void packet_out(struct audio_session *session, int written) {
+// `packet` has PACKET_CAP bytes, of which `written` are filled; negative: none could be made.
+static void packet_out(struct audio_session *session, uint8_t *packet, int written) {
     if (written <= 0)
         return;
     size_t len = (size_t)written;
     uint64_t begin_ns = session->out ? stage_begin(HISTOGRAM_STAGE_PROTECT) : 0;
-    if (session->out && srtp_ctx_protect(session->out, session->packet, &len, sizeof session->packet) != 0)
+    if (session->out && srtp_ctx_protect(session->out, packet, &len, PACKET_CAP) != 0)
         return;
     stage_end(HISTOGRAM_STAGE_PROTECT, begin_ns);
     begin_ns = stage_begin(HISTOGRAM_STAGE_SEND);
-    session->events.on_send(false, session->packet, len, session->events.arg);
+    session->events.on_send(false, packet, len, session->events.arg);
     stage_end(HISTOGRAM_STAGE_SEND, begin_ns);
 }
 
@@ -342,7 +341,8 @@ static void comfort_noise(struct audio_session *session, uint32_t duration_ms, u
                                          .payload = level,
                                          .len = sizeof level};
     if (session->quiet_ms >= NOISE_EACH_MS) {
-        packet_out(session, audio_tx_other(session->tx, &noise, now_us, session->packet, PLAIN_CAP));
+        uint8_t packet[PACKET_CAP];
+        packet_out(session, packet, audio_tx_other(session->tx, &noise, now_us, packet, PLAIN_CAP));
         session->quiet_ms = 0;
     }
     session->quiet_ms += duration_ms;
@@ -353,6 +353,7 @@ static void comfort_noise(struct audio_session *session, uint32_t duration_ms, u
 static bool digit_out(struct audio_session *session, uint32_t duration_ms, uint64_t now_us) {
     struct dtmf_frame frame;
     int16_t pcm[MAX_SAMPLES];
+    uint8_t packet[PACKET_CAP];
     dtmf_sender_next(&session->digits.sender, duration_ms, session->dtmf_clock_hz,
                      audio_tx_timestamp(session->tx), &frame);
     if (frame.kind == DTMF_FRAME_AUDIO)
@@ -364,7 +365,7 @@ static bool digit_out(struct audio_session *session, uint32_t duration_ms, uint6
                                              .timestamp = frame.timestamp,
                                              .payload = frame.payload,
                                              .len = sizeof frame.payload};
-        packet_out(session, audio_tx_other(session->tx, &event, now_us, session->packet, PLAIN_CAP));
+        packet_out(session, packet, audio_tx_other(session->tx, &event, now_us, packet, PLAIN_CAP));
         audio_tx_skip(session->tx, duration_ms);
         return true;
     }
@@ -372,7 +373,7 @@ static bool digit_out(struct audio_session *session, uint32_t duration_ms, uint6
     if (samples > MAX_SAMPLES)
         return false;
     audio_digits_sound(&session->digits, &frame, pcm, samples, session->config.pcm_rate_hz);
-    packet_out(session, audio_tx_pcm(session->tx, pcm, samples, now_us, session->packet, PLAIN_CAP));
+    packet_out(session, packet, audio_tx_pcm(session->tx, pcm, samples, now_us, packet, PLAIN_CAP));
     return true;
 }
 
@@ -391,8 +392,9 @@ void audio_session_write_pcm(struct audio_session *session, const int16_t *pcm, 
         comfort_noise(session, duration_ms, now_us);
         return;
     }
+    uint8_t packet[PACKET_CAP];
     session->quiet_ms = NOISE_EACH_MS;
-    packet_out(session, audio_tx_pcm(session->tx, pcm, samples, now_us, session->packet, PLAIN_CAP));
+    packet_out(session, packet, audio_tx_pcm(session->tx, pcm, samples, now_us, packet, PLAIN_CAP));
 }
 
 void audio_session_write_payload(struct audio_session *session, const uint8_t *payload, size_t len,
@@ -405,9 +407,10 @@ void audio_session_write_payload(struct audio_session *session, const uint8_t *p
         audio_tx_skip(session->tx, duration_ms);
         return;
     }
+    uint8_t packet[PACKET_CAP];
     session->quiet_ms = NOISE_EACH_MS;
-    packet_out(session,
-               audio_tx_payload(session->tx, payload, len, duration_ms, now_us, session->packet, PLAIN_CAP));
+    packet_out(session, packet,
+               audio_tx_payload(session->tx, payload, len, duration_ms, now_us, packet, PLAIN_CAP));
 }
 
 int audio_session_send_dtmf(struct audio_session *session, const char *digits) {

@@ -31,9 +31,9 @@ struct audio_tx {
     uint32_t sent_timestamp; // of the last packet
     uint64_t sent_us;
     unsigned loss_percent, complexity; // that the encoder is tuned for
+    struct audio_tx_stats counters;
     struct sent_report reports[SENT_REPORTS];
     size_t next_report;
-    struct audio_tx_stats counters;
 };
 
 static int encoder_for(struct codec_encoder **out, enum codec_id codec, uint8_t payload_type,

@@ -16,13 +16,13 @@ enum {
 };
 
 struct dtmf_sender {
-    char queue[DTMF_SENDER_QUEUE];
     unsigned head, count;
     enum { DTMF_SENDER_IDLE, DTMF_SENDER_TONE, DTMF_SENDER_END, DTMF_SENDER_GAP } phase;
     char digit;          // at hand
     uint32_t elapsed_ms; // of the phase
     uint32_t timestamp;  // of the event
     unsigned ends;       // sent
+    char queue[DTMF_SENDER_QUEUE];
 };
 
 // All of them or none: -EAGAIN when they do not fit, -EINVAL when there is anything but 0-9 * # A-D and ','.

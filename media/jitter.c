@@ -28,9 +28,7 @@ struct slot {
 struct jitter {
     uint32_t clock_hz, frame_ticks; // frame_ticks: the latest packet's duration
     size_t max_payload;
-    struct jitter_delay delay;
     struct jitter_pool pool; // owns
-    struct slot slots[JITTER_SLOTS];
 
     bool have_seq, have_ts;
     int64_t top_seq;       // the highest seen
@@ -46,7 +44,9 @@ struct jitter {
     bool late_known;
     int64_t late_us; // of the latest packet handed out
     struct jitter_stats counters;
-    uint8_t scratch[]; // max_payload bytes
+    struct jitter_delay delay;
+    struct slot slots[JITTER_SLOTS];
+    uint8_t scratch[]; // max_payload bytes, for a payload that is not in one piece
 };
 
 static int64_t ticks_to_us(const struct jitter *j, int64_t ticks) {
@@ -353,11 +353,10 @@ static void get_packet(struct jitter *j, struct slot *slot, int64_t over_us, str
     j->late_known = true;
     j->late_us = over_us;
     pass_to(j, slot->seq);
-    jitter_pool_copy(&j->pool, slot->chain, j->scratch, slot->len);
     *out = (struct jitter_frame){.kind = JITTER_PACKET,
                                  .pace = pace_for(j, over_us, slot),
                                  .ticks = slot->ticks,
-                                 .payload = j->scratch,
+                                 .payload = jitter_pool_get(&j->pool, slot->chain, j->scratch, slot->len),
                                  .len = slot->len};
     j->frame_ticks = piece_ticks(j, slot->ticks);
     j->play_ts = slot->ts + slot->ticks;
@@ -389,8 +388,7 @@ static void get_lost(struct jitter *j, int64_t gap, const struct slot *next, str
             pass_one(j);
         return;
     }
-    jitter_pool_copy(&j->pool, next->chain, j->scratch, next->len);
-    out->payload = j->scratch;
+    out->payload = jitter_pool_get(&j->pool, next->chain, j->scratch, next->len);
     out->len = next->len;
     pass_to(j, next->seq);
 }

@@ -71,7 +71,7 @@ struct jitter_frame {
     enum jitter_kind kind;
     enum jitter_pace pace;  // of JITTER_PACKET
     uint32_t ticks;         // it lasts
-    const uint8_t *payload; // borrows, to the next call
+    const uint8_t *payload; // borrows, to the next put or get
     size_t len;
 };
 

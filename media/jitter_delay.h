@@ -24,9 +24,9 @@ struct jitter_delay {
     int64_t usual_us; // an offset that nine packets of ten do not exceed, at most so far above the floor
     int64_t low_us, low_before_us; // of the running half of that window, and of the half before it
     uint64_t half_since_us, updated_us;
-    int64_t base_us; // the offset bin 0 begins at; within one bin of floor_us
-    float weights[JITTER_DELAY_BINS];
+    int64_t base_us;   // the offset bin 0 begins at; within one bin of floor_us
     float total, step; // `step` grows instead of all weights shrinking
+    float weights[JITTER_DELAY_BINS];
 };
 
 void jitter_delay_init(struct jitter_delay *d, uint32_t min_ms, uint32_t max_ms);

@@ -49,7 +49,10 @@ uint16_t jitter_pool_put(struct jitter_pool *pool, const uint8_t *payload, size_
     return first;
 }
 
-void jitter_pool_copy(const struct jitter_pool *pool, uint16_t chain, uint8_t *out, size_t len) {
+const uint8_t *jitter_pool_get(const struct jitter_pool *pool, uint16_t chain, uint8_t *scratch, size_t len) {
+    uint8_t *out = scratch;
+    if (len && len <= JITTER_CHUNK_BYTES)
+        return pool->bytes + (size_t)chain * JITTER_CHUNK_BYTES;
     while (len) {
         size_t part = len < JITTER_CHUNK_BYTES ? len : JITTER_CHUNK_BYTES;
         memcpy(out, pool->bytes + (size_t)chain * JITTER_CHUNK_BYTES, part);
@@ -57,6 +60,7 @@ void jitter_pool_copy(const struct jitter_pool *pool, uint16_t chain, uint8_t *o
         out += part;
         len -= part;
     }
+    return scratch;
 }
 
 void jitter_pool_release(struct jitter_pool *pool, uint16_t chain) {

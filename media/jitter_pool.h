@@ -8,7 +8,8 @@
 #include <stdint.h>
 
 enum {
-    JITTER_CHUNK_BYTES = 80, // 10 ms of G.711, or a usual Opus packet
+    JITTER_CHUNK_BYTES =
+        160, // 20 ms of G.711, or an Opus packet of 64 kbit/s: one chunk is no copy to its reader
     JITTER_NO_CHUNK = UINT16_MAX,
 };
 
@@ -26,7 +27,9 @@ void jitter_pool_destroy(struct jitter_pool *pool);
 size_t jitter_pool_chunks(size_t len);
 // Stores a payload and returns its chain, JITTER_NO_CHUNK for an empty one. The chunks must be free.
 uint16_t jitter_pool_put(struct jitter_pool *pool, const uint8_t *payload, size_t len);
-void jitter_pool_copy(const struct jitter_pool *pool, uint16_t chain, uint8_t *out, size_t len);
+// The payload: where it lies, if that is one chunk, else copied into `scratch` (of `len` bytes). Good until the next put,
+// released or not.
+const uint8_t *jitter_pool_get(const struct jitter_pool *pool, uint16_t chain, uint8_t *scratch, size_t len);
 void jitter_pool_release(struct jitter_pool *pool, uint16_t chain);
 
 #endif

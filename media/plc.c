@@ -29,8 +29,9 @@ void plc_start(struct plc *plc, uint32_t rate_hz) {
 
 // ---- the period
 
-static float likeness(const struct plc *plc, size_t lag, size_t step) {
-    const int16_t *end = plc->past + past_samples(plc), *now = end - in_samples(plc, COMPARED_US);
+// `end`: of the past, straightened.
+static float likeness(const struct plc *plc, const int16_t *end, size_t lag, size_t step) {
+    const int16_t *now = end - in_samples(plc, COMPARED_US);
     float product = 0, energy = 1;
     for (; now < end; now += step) {
         product += (float)now[0] * (float)*(now - lag);
@@ -39,11 +40,15 @@ static float likeness(const struct plc *plc, size_t lag, size_t step) {
     return product > 0 ? product * product / energy : 0;
 }
 
-static size_t best_lag(const struct plc *plc, size_t from, size_t to, size_t step) {
-    size_t best = from;
+struct lags {
+    size_t from, to, step;
+};
+
+static size_t best_lag(const struct plc *plc, const int16_t *end, struct lags lags) {
+    size_t best = lags.from;
     float best_likeness = -1;
-    for (size_t lag = from; lag <= to; lag += step) {
-        float this_likeness = likeness(plc, lag, step);
+    for (size_t lag = lags.from; lag <= lags.to; lag += lags.step) {
+        float this_likeness = likeness(plc, end, lag, lags.step);
         if (this_likeness > best_likeness) {
             best_likeness = this_likeness;
             best = lag;
@@ -52,13 +57,13 @@ static size_t best_lag(const struct plc *plc, size_t from, size_t to, size_t ste
     return best;
 }
 
-static size_t find_period(const struct plc *plc) {
+static size_t find_period(const struct plc *plc, const int16_t *end) {
     size_t shortest = in_samples(plc, SHORTEST_US), longest = in_samples(plc, LONGEST_US);
     size_t step = plc->rate_hz > SEARCH_RATE_HZ ? plc->rate_hz / SEARCH_RATE_HZ : 1;
-    size_t rough = best_lag(plc, shortest, longest, step);
+    size_t rough = best_lag(plc, end, (struct lags){shortest, longest, step});
     size_t from = rough > shortest + step ? rough - step : shortest;
     size_t to = rough + step < longest ? rough + step : longest;
-    return best_lag(plc, from, to, 1);
+    return best_lag(plc, end, (struct lags){from, to, 1});
 }
 
 static int16_t mix(int32_t from, int32_t to, size_t at, size_t of) {
@@ -67,8 +72,12 @@ static int16_t mix(int32_t from, int32_t to, size_t at, size_t of) {
 
 // The last period, its end bent towards what came before its beginning, so that it joins on to itself.
 static void take_period(struct plc *plc) {
-    size_t len = find_period(plc), bend = len / 4;
-    const int16_t *from = plc->past + past_samples(plc) - len;
+    int16_t past[PLC_PAST_SAMPLES];
+    size_t size = past_samples(plc), older = size - plc->past_at;
+    memcpy(past, plc->past + plc->past_at, older * sizeof *past);
+    memcpy(past + older, plc->past, plc->past_at * sizeof *past);
+    size_t len = find_period(plc, past + size), bend = len / 4;
+    const int16_t *from = past + size - len;
     memcpy(plc->period, from, len * sizeof *from);
     for (size_t i = 0; i < bend; i++)
         plc->period[len - bend + i] =
@@ -82,12 +91,14 @@ static void take_period(struct plc *plc) {
 
 static void remember(struct plc *plc, const int16_t *pcm, size_t samples) {
     size_t size = past_samples(plc);
-    if (samples < size) {
-        memmove(plc->past, plc->past + samples, (size - samples) * sizeof *pcm);
-        memcpy(plc->past + size - samples, pcm, samples * sizeof *pcm);
-    } else {
-        memcpy(plc->past, pcm + samples - size, size * sizeof *pcm);
+    if (samples > size) {
+        pcm += samples - size;
+        samples = size;
     }
+    size_t first = size - plc->past_at < samples ? size - plc->past_at : samples;
+    memcpy(plc->past + plc->past_at, pcm, first * sizeof *pcm);
+    memcpy(plc->past, pcm + first, (samples - first) * sizeof *pcm);
+    plc->past_at = (uint32_t)((plc->past_at + samples) % size);
 }
 
 static int16_t next_made_up(struct plc *plc) {

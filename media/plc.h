@@ -16,10 +16,11 @@ enum {
 
 struct plc {
     uint32_t rate_hz;
-    int16_t past[PLC_PAST_SAMPLES];     // the newest at the end
-    int16_t period[PLC_PERIOD_SAMPLES]; // what is repeated in a gap
+    uint32_t past_at;                   // of the ring: where the next sample goes, and the oldest is
     size_t period_len, at;              // in `period`; period_len 0: the last samples were good
     size_t made_up;                     // samples of this gap
+    int16_t past[PLC_PAST_SAMPLES];     // a ring
+    int16_t period[PLC_PERIOD_SAMPLES]; // what is repeated in a gap
 };
 
 void plc_start(struct plc *plc, uint32_t rate_hz);

@@ -17,10 +17,10 @@ enum {
 };
 
 struct udp {
-    uv_poll_t poll;
     int fd;
     uint16_t port;
     struct udp_events events;
+    uv_poll_t poll;
     void (*on_closed)(void *arg);
     void *closed_arg;
     bool closing;

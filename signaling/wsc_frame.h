@@ -41,9 +41,9 @@ struct wsc_frames {
     enum wsc_kind kind;   // of that message
     uint64_t remaining;   // payload bytes of the current frame still to come
     uint64_t message_len; // of the open message so far
-    uint8_t control[WSC_CONTROL_MAX];
+    const char *error;    // after a negative result: what was wrong, static text
     uint8_t control_len;
-    const char *error; // after a negative result: what was wrong, static text
+    uint8_t control[WSC_CONTROL_MAX];
 };
 
 enum wsc_piece_type { WSC_PIECE_DATA, WSC_PIECE_CLOSE, WSC_PIECE_PING, WSC_PIECE_PONG };

@@ -21,16 +21,18 @@ enum {
 };
 
 struct trunk {
-    const struct trunk_env *env; // borrowed
+    const struct trunk_env *env;     // borrowed
+    const struct leg_events *events; // borrowed
+    void *events_arg;
+    struct udp *udp[2];        // owns, as all that is below; by enum trunk_channel
+    struct trunk_media *media; // NULL until all else is made
+    unsigned open;             // handles, while closing
+    bool offering, started, up, ended, closing;
+
     char call_id[128], local[64];
     enum codec_id codecs[CODEC_COUNT];
     struct trunk_sdp_config sdp;
     uint32_t dead_call_ms;
-    const struct leg_events *events; // borrowed
-    void *events_arg;
-
-    struct udp *udp[2];        // owns, like all below; by enum trunk_channel
-    struct trunk_media *media; // NULL until all else is made
     uint64_t session_id;
     uint32_t version;
     char *said;                            // our SDP as last said, NULL before
@@ -38,8 +40,6 @@ struct trunk {
     struct sdes offered[TRUNK_SDP_SUITES]; // in our offer, while its answer is awaited
 
     uv_timer_t guard, report;
-    unsigned open; // handles, while closing
-    bool offering, started, up, ended, closing;
 };
 
 static void trunk_end(struct trunk *trunk, enum leg_end end, const char *reason) {

@@ -13,12 +13,12 @@ enum flow { FLOW_PEER, FLOW_STRANGERS, FLOW_RTCP, FLOWS };
 struct trunk_media {
     struct trunk_media_events events;
     struct audio_session *session; // owns
-    struct latch latch;
-    union udp_address rtcp_declared, rtcp_at; // where they listen, and where theirs last came from
-    bool rtcp_mux, on_hold;
-    struct sdes ours, theirs; // in use; key_len 0 without SRTP
     uint64_t heard_us;
     uint64_t credit_us[FLOWS]; // of the flood guard: see within_rate
+    bool rtcp_mux, on_hold;
+    struct latch latch;
+    union udp_address rtcp_declared, rtcp_at; // where they listen, and where theirs last came from
+    struct sdes ours, theirs;                 // in use; key_len 0 without SRTP
 };
 
 static void on_session_send(bool rtcp, const uint8_t *packet, size_t len, void *arg);

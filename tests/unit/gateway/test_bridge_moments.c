@@ -7,7 +7,7 @@ static void test_a_steady_agent_is_played_as_it_comes(void **state) {
     (void)state;
     static const struct {
         uint32_t late_ms, played_after_ms, silent;
-    } last[] = {{0, 0, 0}, {3, 0, 0}, {9, 0, 0}, {14, 30, 1}};
+    } last[] = {{0, 0, 0}, {3, 0, 0}, {9, 0, 0}, {17, 0, 0}, {22, 30, 1}};
     for (size_t i = 0; i < sizeof last / sizeof last[0]; i++) {
         struct world_call call = {.media = {CODEC_PCMU, 20, 8000}};
         uint8_t chunk[640];

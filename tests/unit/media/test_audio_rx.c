@@ -169,6 +169,8 @@ static void a_fifth_lost_is_never_heard_as_silence(void **state) {
         struct audio_rx_stats stats = stats_of(&call);
         assert_int_equal(stats.lost, lost);
         assert_in_range(stats.concealed_ms, lost * 20 - 40, lost * 20 + 100);
+        struct rtcp_report_block block;
+        audio_rx_report(call.rx, call.now_us, &block);
         assert_int_equal(metric_read(METRIC_RTP_LOST) - lost_before, lost);
         assert_int_equal(metric_read(METRIC_RTP_CONCEALED_MS) - ms_before, stats.concealed_ms);
         call_end(&call);
