@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +24,15 @@ static const double beta = 6.5;     // of Kaiser's window: 65 dB
 
 struct polyphase {
     uint32_t up, down;
-    uint32_t phase;                 // samples in since the last that gave one out, when going down
-    size_t taps;                    // of one filter
-    int16_t past[MAX_TAPS];         // the last taps - 1 samples
-    int16_t coefficients[MAX_TAPS]; // of `up` filters
+    uint32_t phase;              // samples in since the last that gave one out, when going down
+    size_t taps;                 // of one filter
+    const int16_t *coefficients; // of `up` filters; one of the tables
+    int16_t past[];              // the last taps - 1 samples
 };
+
+// By the ratio, for all streams: what every frame reads is to stay in the processor's cache.
+static int16_t up_tables[POLYPHASE_MAX_RATIO + 1][MAX_TAPS], down_tables[POLYPHASE_MAX_RATIO + 1][MAX_TAPS];
+static pthread_once_t tables_built = PTHREAD_ONCE_INIT;
 
 // ---- the filter
 
@@ -61,15 +66,21 @@ static void quantize(const double *from, size_t taps, int bits, int16_t *out) {
     out[taps / 2] = (int16_t)(out[taps / 2] + rest);
 }
 
-static void design(struct polyphase *filter) {
-    double taps[MAX_TAPS];
-    size_t length = (size_t)TAPS * filter->up * filter->down;
-    for (uint32_t place = 0; place < filter->up; place++) {
+static void design(uint32_t up, uint32_t down, int16_t *out) {
+    double table[MAX_TAPS];
+    size_t length = (size_t)TAPS * up * down, taps = (size_t)TAPS * down;
+    for (uint32_t place = 0; place < up; place++) {
         // The newest sample meets the first tap.
-        for (size_t i = 0; i < filter->taps; i++)
-            taps[filter->taps - 1 - i] = prototype(i * filter->up + place, length, filter->up * filter->down);
-        quantize(taps, filter->taps, filter->up > 1 ? UP_BITS : DOWN_BITS,
-                 filter->coefficients + place * filter->taps);
+        for (size_t i = 0; i < taps; i++)
+            table[taps - 1 - i] = prototype(i * up + place, length, up * down);
+        quantize(table, taps, up > 1 ? UP_BITS : DOWN_BITS, out + place * taps);
+    }
+}
+
+static void build_tables(void) {
+    for (uint32_t ratio = 2; ratio <= POLYPHASE_MAX_RATIO; ratio++) {
+        design(ratio, 1, up_tables[ratio]);
+        design(1, ratio, down_tables[ratio]);
     }
 }
 
@@ -77,13 +88,15 @@ int polyphase_new(struct polyphase **out, uint32_t up, uint32_t down) {
     uint32_t ratio = up > 1 ? up : down;
     if ((up != 1 && down != 1) || ratio < 2 || ratio > POLYPHASE_MAX_RATIO)
         return -EINVAL;
-    struct polyphase *filter = calloc(1, sizeof *filter);
+    size_t taps = (size_t)TAPS * down;
+    struct polyphase *filter = calloc(1, sizeof *filter + (taps - 1) * sizeof *filter->past);
     if (!filter)
         return -ENOMEM;
+    pthread_once(&tables_built, build_tables);
     filter->up = up;
     filter->down = down;
-    filter->taps = (size_t)TAPS * down;
-    design(filter);
+    filter->taps = taps;
+    filter->coefficients = up > 1 ? up_tables[ratio] : down_tables[ratio];
     *out = filter;
     return 0;
 }
@@ -144,6 +157,6 @@ uint32_t polyphase_latency(const struct polyphase *filter) {
 }
 
 void polyphase_reset(struct polyphase *filter) {
-    memset(filter->past, 0, sizeof filter->past);
+    memset(filter->past, 0, (filter->taps - 1) * sizeof *filter->past);
     filter->phase = 0;
 }

@@ -10,9 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 enum {
     READ_BYTES = 8192,
+    READS_MOST = 16,        // in a row, before the loop's other sockets have their turn
+    LAST_READS_MOST = 1024, // when there will be no other turn
     PLAIN_BYTES = 4096,
     RING_MIN = 24 * 1024, // the handshake's request must fit
     RESERVE = 1024,       // for pings, pongs and the close frame
@@ -35,33 +39,29 @@ struct resolve {
     struct wsc_stream *stream; // NULL when it has gone
 };
 
+// What every frame needs comes first, together.
 struct wsc_stream {
-    struct wsc_stream_config config;
-    struct wsc_stream_events events;
     enum stream_state state;
-    union {
-        uv_tcp_t tcp;
-        uv_pipe_t pipe; // config.path
-    };
-    uv_timer_t timer; // one address's share of the time; also carries a write failure to the loop
-    uv_connect_t connect;
-    uv_write_t write;
-    unsigned handles; // not yet closed
-    bool tcp_open;
-    uv_os_fd_t fd; // of the connection; libuv's
+    int fd; // owns; -1 for none
+    int write_err;
     bool paused;
     bool want_room;
+    struct wsc_session *session; // owns, wss only
+    size_t ring_cap, ring_at, ring_len;
+    uint8_t *ring; // owns; made at first need
+    struct wsc_stream_events events;
+    uv_poll_t poll;   // of fd
+    uv_timer_t timer; // one address's share of the time; also carries a write failure to the loop
+    unsigned handles; // not yet closed
     struct resolve *resolve;
     struct addrinfo *addresses, *next; // owns; the one to try next
     uint64_t deadline_ms;
     int last_err; // of the last address tried
-    int write_err;
-    struct wsc_session *session; // owns, wss only
-    uint8_t *ring;               // owns; made at first need
-    size_t ring_cap, ring_at, ring_len, in_flight;
+    struct wsc_stream_config config;
 };
 
 static void dial_next(struct wsc_stream *stream);
+static void on_ready(uv_poll_t *poll, int status, int events);
 
 static void stream_finish(struct wsc_stream *stream) {
     if (stream->handles)
@@ -82,11 +82,33 @@ static void on_handle_closed(uv_handle_t *handle) {
         dial_next(stream);
 }
 
-static void tcp_close(struct wsc_stream *stream) {
-    if (!stream->tcp_open)
+static void socket_close(struct wsc_stream *stream) {
+    if (stream->fd < 0)
         return;
-    stream->tcp_open = false;
-    uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
+    uv_poll_stop(&stream->poll);
+    close(stream->fd);
+    stream->fd = -1;
+    uv_close((uv_handle_t *)&stream->poll, on_handle_closed);
+}
+
+static int awaited(const struct wsc_stream *stream) {
+    if (stream->state == STREAM_DIALLING)
+        return UV_WRITABLE;
+    if (stream->state >= STREAM_FAILED)
+        return 0;
+    bool write = stream->ring_len && !stream->write_err;
+    return (stream->paused ? 0 : UV_READABLE) | (write ? UV_WRITABLE : 0);
+}
+
+// Tells the loop what to wait for.
+static void socket_watch(struct wsc_stream *stream) {
+    int events = awaited(stream);
+    if (stream->fd < 0)
+        return;
+    if (events)
+        uv_poll_start(&stream->poll, events, on_ready);
+    else
+        uv_poll_stop(&stream->poll);
 }
 
 static void stream_fail(struct wsc_stream *stream, bool eof, const char *reason) {
@@ -94,8 +116,7 @@ static void stream_fail(struct wsc_stream *stream, bool eof, const char *reason)
         return;
     stream->state = STREAM_FAILED;
     uv_timer_stop(&stream->timer);
-    if (stream->tcp_open)
-        uv_read_stop((uv_stream_t *)&stream->tcp);
+    socket_watch(stream);
     stream->events.on_fail(eof, reason, stream->events.arg);
 }
 
@@ -116,15 +137,15 @@ static void stream_fail_err(struct wsc_stream *stream, int err) {
 
 // ---- writing
 
-static void on_written(uv_write_t *request, int status);
-
 static void on_timer(uv_timer_t *timer) {
     struct wsc_stream *stream = timer->data;
     if (stream->write_err) {
         stream_fail_err(stream, stream->write_err);
+    } else if (stream->state == STREAM_DIALLING && stream->fd < 0) {
+        dial_next(stream);
     } else if (stream->state == STREAM_DIALLING) {
         stream->last_err = UV_ETIMEDOUT;
-        tcp_close(stream);
+        socket_close(stream);
     }
 }
 
@@ -132,6 +153,7 @@ static void on_timer(uv_timer_t *timer) {
 // frame that says why may still wait to be read.
 static void write_failed(struct wsc_stream *stream, int err) {
     stream->write_err = err;
+    socket_watch(stream);
     uv_timer_start(&stream->timer, on_timer, WRITE_ERR_MS, 0);
 }
 
@@ -142,41 +164,33 @@ static void ring_free(struct wsc_stream *stream) {
     stream->ring_at = 0;
 }
 
-static void ring_drain(struct wsc_stream *stream) {
-    if (stream->in_flight || !stream->ring_len || stream->state >= STREAM_FAILED)
-        return;
-    size_t first = stream->ring_cap - stream->ring_at;
-    if (first > stream->ring_len)
-        first = stream->ring_len;
-    uv_buf_t parts[2] = {
-        uv_buf_init((char *)stream->ring + stream->ring_at, (unsigned)first),
-        uv_buf_init((char *)stream->ring, (unsigned)(stream->ring_len - first)),
-    };
-    stream->in_flight = stream->ring_len;
-    stream->write.data = stream;
-    int err = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, parts, parts[1].len ? 2 : 1, on_written);
-    if (err)
-        write_failed(stream, err);
-}
-
-static void on_written(uv_write_t *request, int status) {
-    struct wsc_stream *stream = request->data;
-    if (stream->state >= STREAM_FAILED)
-        return;
-    if (status < 0) {
-        write_failed(stream, status);
-        return;
-    }
-    stream->ring_at = (stream->ring_at + stream->in_flight) % stream->ring_cap;
-    stream->ring_len -= stream->in_flight;
-    stream->in_flight = 0;
-    if (!stream->ring_len)
+static void ring_taken(struct wsc_stream *stream, size_t len) {
+    stream->ring_at = (stream->ring_at + len) % stream->ring_cap;
+    stream->ring_len -= len;
+    if (!stream->ring_len) {
         ring_free(stream);
-    ring_drain(stream);
+        socket_watch(stream);
+    }
     if (stream->want_room && stream->ring_len <= stream->ring_cap / 2 && stream->state == STREAM_UP) {
         stream->want_room = false;
         stream->events.on_room(stream->events.arg);
     }
+}
+
+static void ring_drain(struct wsc_stream *stream) {
+    size_t first = stream->ring_cap - stream->ring_at;
+    if (first > stream->ring_len)
+        first = stream->ring_len;
+    struct iovec parts[2] = {
+        {.iov_base = stream->ring + stream->ring_at, .iov_len = first},
+        {.iov_base = stream->ring, .iov_len = stream->ring_len - first},
+    };
+    const struct msghdr message = {.msg_iov = parts, .msg_iovlen = parts[1].iov_len ? 2 : 1};
+    ssize_t n = sendmsg(stream->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n > 0)
+        ring_taken(stream, (size_t)n);
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        write_failed(stream, -errno);
 }
 
 static int ring_put(struct wsc_stream *stream, const uint8_t *data, size_t len) {
@@ -189,10 +203,12 @@ static int ring_put(struct wsc_stream *stream, const uint8_t *data, size_t len) 
     memcpy(stream->ring + at, data, first);
     memcpy(stream->ring, data + first, len - first);
     stream->ring_len += len;
+    if (stream->ring_len == len)
+        socket_watch(stream);
     return 0;
 }
 
-// Bytes for the wire. What fits leaves by a system call of our own: libuv's way to it costs more than the call does.
+// Bytes for the wire. What the kernel does not take waits in the ring until the loop says that it would.
 static int wire_put(const uint8_t *data, size_t len, void *arg) {
     struct wsc_stream *stream = arg;
     size_t sent = 0;
@@ -211,7 +227,6 @@ static int wire_put(const uint8_t *data, size_t len, void *arg) {
         write_failed(stream, stream->write_err);
         return -ENOTCONN;
     }
-    ring_drain(stream);
     return 0;
 }
 
@@ -276,34 +291,44 @@ static void secure_bytes(struct wsc_stream *stream, const uint8_t *data, size_t 
     wsc_session_feed(stream->session, NULL, 0);
 }
 
-// One for all streams of a thread: libuv fills it and hands it to on_read before it asks for the next.
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-    static _Thread_local char in[READ_BYTES];
-    (void)handle;
-    (void)suggested;
-    *buf = uv_buf_init(in, sizeof in);
+static void take_read(struct wsc_stream *stream, const uint8_t *data, ssize_t n) {
+    if (n == 0)
+        stream_fail_err(stream, UV_EOF);
+    else if (n < 0)
+        stream_fail_err(stream, -errno);
+    else if (stream->session)
+        secure_bytes(stream, data, (size_t)n);
+    else
+        stream->events.on_bytes(data, (size_t)n, stream->events.arg);
 }
 
-static void on_read(uv_stream_t *tcp, ssize_t n, const uv_buf_t *buf) {
-    struct wsc_stream *stream = tcp->data;
-    if (n == 0 || stream->state >= STREAM_FAILED)
-        return;
-    if (n < 0)
-        stream_fail_err(stream, (int)n);
-    else if (stream->session)
-        secure_bytes(stream, (const uint8_t *)buf->base, (size_t)n);
-    else
-        stream->events.on_bytes((const uint8_t *)buf->base, (size_t)n, stream->events.arg);
+static void socket_read(struct wsc_stream *stream, unsigned most) {
+    static _Thread_local uint8_t in[READ_BYTES]; // one for all streams of a thread
+    ssize_t n = READ_BYTES;
+    for (unsigned i = 0; i < most && n == READ_BYTES; i++) {
+        if (stream->state >= STREAM_FAILED || stream->paused)
+            return;
+        n = recv(stream->fd, in, sizeof in, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        take_read(stream, in, n);
+    }
+}
+
+// The socket broke, which libuv tells once: what came before is read first.
+static void socket_broke(struct wsc_stream *stream) {
+    int err = 0;
+    socklen_t len = sizeof err;
+    getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+    socket_read(stream, LAST_READS_MOST);
+    stream_fail_err(stream, err ? -err : UV_ECONNRESET);
 }
 
 void wsc_stream_pause(struct wsc_stream *stream, bool paused) {
     if (stream->state != STREAM_UP || stream->paused == paused)
         return;
     stream->paused = paused;
-    if (paused)
-        uv_read_stop((uv_stream_t *)&stream->tcp);
-    else
-        uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    socket_watch(stream);
 }
 
 // ---- coming up
@@ -322,41 +347,52 @@ const char *wsc_stream_phase(const struct wsc_stream *stream) {
 }
 
 static void connected(struct wsc_stream *stream) {
+    int on = 1;
     uv_timer_stop(&stream->timer);
     if (!stream->config.path)
-        uv_tcp_nodelay(&stream->tcp, 1);
-    int err = uv_fileno((const uv_handle_t *)&stream->tcp, &stream->fd);
-    if (!err)
-        err = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
-    if (err) {
-        stream_fail_err(stream, err);
-        return;
-    }
-    if (stream->config.path || !stream->config.url->secure) {
-        stream->state = STREAM_UP;
+        setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    bool secure = !stream->config.path && stream->config.url->secure;
+    stream->state = secure ? STREAM_SECURING : STREAM_UP;
+    socket_watch(stream);
+    if (!secure) {
         stream->events.on_up(stream->events.arg);
         return;
     }
-    stream->state = STREAM_SECURING;
     const char *peer = stream->config.tls_host ? stream->config.tls_host : stream->config.url->host;
-    err = wsc_session_new(&stream->session, stream->config.tls, peer, wire_put, stream);
+    int err = wsc_session_new(&stream->session, stream->config.tls, peer, wire_put, stream);
     if (err)
         stream_fail(stream, false, "TLS cannot be set up");
     else if (wsc_session_handshake(stream->session) < 0)
         stream_fail(stream, false, wsc_session_reason(stream->session));
 }
 
-static void on_connect(uv_connect_t *request, int status) {
-    struct wsc_stream *stream = request->data;
-    // Cancelled: tcp_close was called, and its callback goes on.
-    if (stream->state != STREAM_DIALLING || status == UV_ECANCELED)
-        return;
-    if (status == 0) {
+static void dialled(struct wsc_stream *stream) {
+    int err = 0;
+    socklen_t len = sizeof err;
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0)
+        err = errno;
+    if (!err) {
         connected(stream);
         return;
     }
-    stream->last_err = status;
-    tcp_close(stream);
+    stream->last_err = -err;
+    socket_close(stream);
+}
+
+static void on_ready(uv_poll_t *poll, int status, int events) {
+    struct wsc_stream *stream = poll->data;
+    if (stream->state == STREAM_DIALLING) {
+        dialled(stream);
+        return;
+    }
+    if (status < 0) {
+        socket_broke(stream);
+        return;
+    }
+    if (events & UV_READABLE)
+        socket_read(stream, READS_MOST);
+    if ((events & UV_WRITABLE) && (awaited(stream) & UV_WRITABLE))
+        ring_drain(stream);
 }
 
 // A dead address must not eat the time of those behind it.
@@ -370,28 +406,35 @@ static void address_timer(struct wsc_stream *stream) {
     }
 }
 
-static void dial_next(struct wsc_stream *stream) {
-    struct addrinfo *address = stream->next;
-    if (!address) {
-        stream_fail_err(stream, stream->last_err);
-        return;
-    }
-    address_timer(stream);
-    stream->next = address->ai_next;
-    int err = uv_tcp_init(stream->config.loop, &stream->tcp);
+// Begins to connect; on_ready tells how that went.
+static int dial(struct wsc_stream *stream, const struct sockaddr *address, socklen_t len) {
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int err = connect(fd, address, len) == 0 || errno == EINPROGRESS ? 0 : -errno;
+    if (!err)
+        err = uv_poll_init(stream->config.loop, &stream->poll, fd);
     if (err) {
-        stream_fail_err(stream, err);
-        return;
+        close(fd);
+        return err;
     }
-    stream->tcp.data = stream;
-    stream->connect.data = stream;
+    stream->fd = fd;
+    stream->poll.data = stream;
     stream->handles++;
-    stream->tcp_open = true;
-    err = uv_tcp_connect(&stream->connect, &stream->tcp, address->ai_addr, on_connect);
-    if (err) {
+    socket_watch(stream);
+    return 0;
+}
+
+static void dial_next(struct wsc_stream *stream) {
+    for (struct addrinfo *address; (address = stream->next);) {
+        address_timer(stream);
+        stream->next = address->ai_next;
+        int err = dial(stream, address->ai_addr, address->ai_addrlen);
+        if (!err)
+            return;
         stream->last_err = err;
-        tcp_close(stream);
     }
+    stream_fail_err(stream, stream->last_err);
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *addresses) {
@@ -430,14 +473,15 @@ static int resolve_start(struct wsc_stream *stream) {
 }
 
 static int dial_path(struct wsc_stream *stream) {
-    int err = uv_pipe_init(stream->config.loop, &stream->pipe, 0);
-    if (err)
-        return err;
-    stream->pipe.data = stream->connect.data = stream;
-    stream->handles++;
-    stream->tcp_open = true;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t len = strlen(stream->config.path);
+    if (len >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, stream->config.path, len);
     stream->state = STREAM_DIALLING;
-    uv_pipe_connect(&stream->connect, &stream->pipe, stream->config.path, on_connect);
+    int err = dial(stream, (const struct sockaddr *)&address, sizeof address);
+    if (err)
+        stream->last_err = err;
     return 0;
 }
 
@@ -448,6 +492,7 @@ int wsc_stream_open(struct wsc_stream **out, const struct wsc_stream_config *con
         return -ENOMEM;
     stream->config = *config;
     stream->events = *events;
+    stream->fd = -1;
     stream->ring_cap = config->queue_bytes + config->queue_bytes / 16 + RESERVE;
     if (stream->ring_cap < RING_MIN)
         stream->ring_cap = RING_MIN;
@@ -461,6 +506,8 @@ int wsc_stream_open(struct wsc_stream **out, const struct wsc_stream_config *con
     uv_timer_init(config->loop, &stream->timer); // cannot fail
     stream->timer.data = stream;
     stream->handles++;
+    if (stream->state == STREAM_DIALLING && stream->fd < 0) // told from the loop
+        uv_timer_start(&stream->timer, on_timer, 0, 0);
     *out = stream;
     return 0;
 }
@@ -475,6 +522,6 @@ void wsc_stream_close(struct wsc_stream *stream) {
         stream->resolve->stream = NULL;
         uv_cancel((uv_req_t *)&stream->resolve->request);
     }
-    tcp_close(stream);
+    socket_close(stream);
     uv_close((uv_handle_t *)&stream->timer, on_handle_closed);
 }

@@ -2,10 +2,10 @@
 // The bytes under the WebSocket client, and under the Redis client: resolve -> TCP to each address in turn -> TLS when asked -> read and
 // write.
 //
-//   write   uv_try_write; what the kernel does not take goes into a ring that uv_write drains
+//   write   at once; what the kernel does not take goes into a ring that is drained when the loop says it would
 //   read    one buffer per thread, handed up as it fills
 //
-// One loop's thread.
+// The socket is our own, under uv_poll: two system calls a frame and little beside them is what a call costs. One loop's thread.
 #ifndef IQ_SIGNALING_WSC_STREAM_H
 #define IQ_SIGNALING_WSC_STREAM_H
 
