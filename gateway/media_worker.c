@@ -161,6 +161,7 @@ static int on_start(struct worker *thread, void *arg) {
         .udp_port_min = conf->webrtc.udp_ports.min,
         .udp_port_max = conf->webrtc.udp_ports.max,
         .public_address = conf->gateway.public_address[0] ? conf->gateway.public_address : NULL,
+        .ticker = worker_ticker(thread),
         .complexity = complexity,
     };
     worker->peer_env_same_host = worker->peer_env;
@@ -169,6 +170,7 @@ static int on_start(struct worker *thread, void *arg) {
                                            .rtp_port_min = conf->sip.rtp_ports.min,
                                            .rtp_port_max = conf->sip.rtp_ports.max,
                                            .public_address = worker->peer_env.public_address,
+                                           .ticker = worker_ticker(thread),
                                            .complexity = complexity};
     worker->call_env = (struct call_env){
         .loop = worker_loop(thread),

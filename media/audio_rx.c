@@ -279,6 +279,10 @@ void audio_rx_packet(struct audio_rx *rx, const struct rtp_packet *packet, uint6
     jitter_put(rx->jitter, &in, now_us);
 }
 
+void audio_rx_unsure(struct audio_rx *rx, uint32_t unsure_us) {
+    jitter_unsure(rx->jitter, unsure_us);
+}
+
 void audio_rx_bye(struct audio_rx *rx, uint32_t ssrc) {
     if (rx->have_source && rx->stream.ssrc == ssrc)
         rx->source_gone = true;

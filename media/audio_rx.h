@@ -32,6 +32,7 @@ int audio_rx_switch(struct audio_rx *rx, const struct audio_rx_config *config);
 // A packet that passed authentication. Payload types that are not ours are counted and dropped. A new SSRC
 // takes the stream over (restart) only after the old one has been silent for 500 ms or sent a BYE.
 void audio_rx_packet(struct audio_rx *rx, const struct rtp_packet *packet, uint64_t now_us);
+void audio_rx_unsure(struct audio_rx *rx, uint32_t unsure_us); // of packets from now on: jitter_unsure
 void audio_rx_bye(struct audio_rx *rx,
                   uint32_t ssrc); // RTCP BYE of a source; ignored if it is not the one heard
 

@@ -20,6 +20,7 @@ enum {
     MAX_SAMPLES = 48 * 60,   // of a frame of the bridge's
     NOISE_LEVEL = 70,        // -dBov: heard as "the line is open"
     NOISE_EACH_MS = 200,     // of a pause
+    SURE_US = 1000,          // this thread is on time: a packet came when it is read
     NTP_EPOCH = 2208988800u, // of 1970 in seconds since 1900
 };
 
@@ -27,7 +28,8 @@ struct audio_session {
     struct audio_session_events events;
     struct audio_rx *rx; // owns, as the next four; NULL before the first apply
     struct audio_tx *tx;
-    struct srtp_ctx *in, *out; // NULL without keys
+    struct srtp_ctx *in, *out;   // NULL without keys
+    const struct ticker *ticker; // borrowed, may be NULL
     bool open;
     struct audio_rx_config config;
     struct leg_media now;
@@ -86,6 +88,10 @@ void audio_session_free(struct audio_session *session) {
 
 void audio_session_complexity(struct audio_session *session, const unsigned *complexity) {
     session->complexity = complexity;
+}
+
+void audio_session_ticker(struct audio_session *session, const struct ticker *ticker) {
+    session->ticker = ticker;
 }
 
 uint32_t audio_session_ssrc(const struct audio_session *session) {
@@ -281,6 +287,8 @@ void audio_session_rtp(struct audio_session *session, const struct rtp_packet *p
         return;
     if (packet->payload_type == session->config.payload_type)
         session->heard_ssrc = packet->ssrc;
+    uint32_t behind_us = session->ticker ? ticker_behind_us(session->ticker, now_us) : 0;
+    audio_rx_unsure(session->rx, behind_us > SURE_US ? behind_us : 0);
     audio_rx_packet(session->rx, packet, now_us);
     if (packet->payload_type == session->config.dtmf_payload_type)
         audio_digits_packet(&session->digits, packet, now_us);

@@ -9,6 +9,7 @@
 #ifndef IQ_MEDIA_AUDIO_SESSION_H
 #define IQ_MEDIA_AUDIO_SESSION_H
 
+#include "gateway/core/ticker.h"
 #include "media/dtmf.h"
 #include "media/leg.h"
 #include "media/rtp.h"
@@ -30,6 +31,9 @@ int audio_session_new(struct audio_session **out, uint32_t want_rate_hz, enum dt
 void audio_session_free(struct audio_session *session); // NULL is fine
 
 // Before the first apply: see audio_tx_config.complexity.
+// The clock of the thread that reads packets: what comes while it is late is not taken for the network's delay.
+void audio_session_ticker(struct audio_session *session,
+                          const struct ticker *ticker); // borrowed, NULL for none
 void audio_session_complexity(struct audio_session *session, const unsigned *complexity);
 
 uint32_t audio_session_ssrc(const struct audio_session *session);     // ours; random, never changes

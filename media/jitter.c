@@ -27,6 +27,7 @@ struct slot {
 
 struct jitter {
     uint32_t clock_hz, frame_ticks; // frame_ticks: the latest packet's duration
+    uint32_t unsure_us;
     size_t max_payload;
     struct jitter_pool pool; // owns
 
@@ -194,7 +195,7 @@ static bool place(struct jitter *j, int64_t seq, uint32_t timestamp, uint64_t no
         splice(j, raw_ts, now_us);
         offset_us = (int64_t)now_us - ticks_to_us(j, raw_ts + j->shift);
     }
-    jitter_delay_sample(&j->delay, offset_us, now_us);
+    jitter_delay_sample(&j->delay, offset_us, j->unsure_us, now_us);
     *out = raw_ts + j->shift;
     if (newest) {
         j->raw_ts = raw_ts;
@@ -248,6 +249,10 @@ int jitter_put(struct jitter *j, const struct jitter_packet *packet, uint64_t no
         j->newest_ticks = packet->ticks;
     store(j, seq, ts, packet);
     return 0;
+}
+
+void jitter_unsure(struct jitter *j, uint32_t unsure_us) {
+    j->unsure_us = unsure_us;
 }
 
 // ---- get

@@ -51,6 +51,10 @@ struct jitter_packet {
 // 0, or why the packet was dropped: -EALREADY a duplicate, -ETIME too late, -EMSGSIZE too large.
 int jitter_put(struct jitter *j, const struct jitter_packet *packet, uint64_t now_us);
 
+// What is put from now on may have come so much earlier than it is told of, since this thread was late. It is ripe all the
+// same when the reads that this thread is late with come to it, so no delay is learned from that.
+void jitter_unsure(struct jitter *j, uint32_t unsure_us);
+
 enum jitter_kind {
     JITTER_IDLE, // nothing has come for long, or still waiting for the target delay: play silence
     JITTER_PACKET,

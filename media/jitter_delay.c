@@ -120,9 +120,12 @@ static void move_target(struct jitter_delay *d, uint64_t now_us) {
     d->updated_us = now_us;
 }
 
-void jitter_delay_sample(struct jitter_delay *d, int64_t offset_us, uint64_t now_us) {
+void jitter_delay_sample(struct jitter_delay *d, int64_t offset_us, uint32_t unsure_us, uint64_t now_us) {
     if (!d->started)
         jitter_delay_rebase(d, offset_us, now_us);
+    int64_t above_us = offset_us - d->floor_us;
+    if (above_us > 0)
+        offset_us -= above_us < unsure_us ? above_us : unsure_us;
     follow_floor(d, offset_us, now_us);
     follow_usual(d, offset_us);
     count(d, offset_us);

@@ -30,8 +30,9 @@ struct jitter_delay {
 };
 
 void jitter_delay_init(struct jitter_delay *d, uint32_t min_ms, uint32_t max_ms);
-// One packet's offset. The target rises at once and falls by 20 ms a second.
-void jitter_delay_sample(struct jitter_delay *d, int64_t offset_us, uint64_t now_us);
+// One packet's offset, of which up to `unsure_us` may be this thread's own lateness: so much of it tells nothing of the
+// network. The target rises at once and falls by 20 ms a second.
+void jitter_delay_sample(struct jitter_delay *d, int64_t offset_us, uint32_t unsure_us, uint64_t now_us);
 // The sender's clock has jumped, or it paused: this offset is now the lowest. What is known of delays stays.
 void jitter_delay_rebase(struct jitter_delay *d, int64_t offset_us, uint64_t now_us);
 

@@ -444,6 +444,7 @@ static int trunk_make_media(struct trunk *trunk, const struct trunk_config *conf
     int err = trunk_media_new(&trunk->media, config->pcm_rate_hz, config->tones, &signalling, &events);
     if (!err)
         audio_session_complexity(trunk_media_session(trunk->media), trunk->env->complexity);
+    audio_session_ticker(trunk_media_session(trunk->media), trunk->env->ticker);
     return err;
 }
 

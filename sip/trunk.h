@@ -20,6 +20,7 @@ struct trunk_env {
     uv_loop_t *loop;
     uint16_t rtp_port_min, rtp_port_max; // even ports are RTP, the odd one above is RTCP
     const char *public_address;          // what the SDP says behind 1:1 NAT; NULL = the address bound
+    const struct ticker *ticker;         // of the loop's thread, which tells how late it is; NULL for on time
     const unsigned *complexity;          // of Opus encoders, as it is now; NULL for the codec's own
 };
 

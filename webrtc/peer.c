@@ -298,6 +298,7 @@ static int peer_make_media(struct peer *peer) {
     int err = peer_media_new(&peer->media, peer->config.pcm_rate_hz, &events);
     if (!err)
         audio_session_complexity(peer_media_session(peer->media), peer->env->complexity);
+    audio_session_ticker(peer_media_session(peer->media), peer->env->ticker);
     return err;
 }
 

@@ -36,7 +36,8 @@ struct peer_env {
     size_t turn_count;
     bool allow_loopback; // also gather 127.0.0.1 and ::1 (the demo and the tests; browsers on this very
                          // machine)
-    const unsigned *complexity; // of Opus encoders, as it is now; NULL for the codec's own
+    const struct ticker *ticker; // of the loop's thread, which tells how late it is; NULL for on time
+    const unsigned *complexity;  // of Opus encoders, as it is now; NULL for the codec's own
 };
 
 struct peer_config {

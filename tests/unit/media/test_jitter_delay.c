@@ -13,7 +13,7 @@ enum { FRAME_US = 20000, TRANSIT_US = 30000 };
 // `seconds` of packets that all take as long on the way; returns the time after them.
 static uint64_t steady(struct jitter_delay *d, uint64_t now_us, uint64_t seconds) {
     for (uint64_t end_us = now_us + seconds * 1000000; now_us < end_us; now_us += FRAME_US)
-        jitter_delay_sample(d, TRANSIT_US, now_us);
+        jitter_delay_sample(d, TRANSIT_US, 0, now_us);
     return now_us;
 }
 
@@ -21,7 +21,7 @@ static uint64_t steady(struct jitter_delay *d, uint64_t now_us, uint64_t seconds
 static uint64_t stall(struct jitter_delay *d, uint64_t now_us, int64_t stall_us) {
     uint64_t end_us = now_us + (uint64_t)stall_us;
     for (; stall_us > 0; stall_us -= FRAME_US)
-        jitter_delay_sample(d, TRANSIT_US + stall_us, end_us);
+        jitter_delay_sample(d, TRANSIT_US + stall_us, 0, end_us);
     return end_us + FRAME_US;
 }
 
@@ -59,7 +59,7 @@ static void stalls_that_come_again_are_provided_for(void **state) {
 static uint64_t mostly_later(struct jitter_delay *d, uint64_t now_us, uint64_t seconds, int64_t later_us) {
     unsigned i = 0;
     for (uint64_t end_us = now_us + seconds * 1000000; now_us < end_us; now_us += FRAME_US)
-        jitter_delay_sample(d, TRANSIT_US + (i++ % 20 ? later_us : 0), now_us);
+        jitter_delay_sample(d, TRANSIT_US + (i++ % 20 ? later_us : 0), 0, now_us);
     return now_us;
 }
 
