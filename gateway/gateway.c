@@ -297,6 +297,7 @@ static int start_workers(struct gateway *gateway, struct err_text *err) {
             return err_set(err, rc, "worker %zu does not start (%s)", i, err_name(rc));
         gateway->worker_count++;
     }
+    worker_go_first(); // before this thread, and what it starts from here on: SIP, Redis, the thread pool
     return 0;
 }
 

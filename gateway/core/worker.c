@@ -7,8 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
-enum { MAILBOX_CAPACITY = 16384 };
+enum {
+    MAILBOX_CAPACITY = 16384,
+    NICER = 5, // a third of a worker's share of a core
+    NICEST = 19,
+};
 
 struct worker {
     uv_thread_t thread;
@@ -103,6 +109,12 @@ out_loop:
 out_free:
     free(worker);
     return err;
+}
+
+// On Linux each thread has a nice value of its own, and its children inherit it.
+void worker_go_first(void) {
+    int nice = getpriority(PRIO_PROCESS, (id_t)gettid()) + NICER;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), nice < NICEST ? nice : NICEST);
 }
 
 int worker_post(struct worker *worker, struct mail mail) {

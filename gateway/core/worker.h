@@ -24,6 +24,10 @@ int worker_post(struct worker *worker, struct mail mail); // any thread; see mai
 void worker_stop(struct worker *worker);                  // any thread; asks it to end
 void worker_join(struct worker *worker); // waits for the end and frees it; nobody may post any more
 
+// The calling thread, and what it starts from now on, gives way to the workers wherever they share a core: signalling
+// can wait for a few milliseconds, audio cannot. Lower is all it gets, which takes no privilege.
+void worker_go_first(void);
+
 // On the worker's own thread.
 uv_loop_t *worker_loop(struct worker *worker);
 struct ticker *worker_ticker(struct worker *worker);

@@ -90,6 +90,8 @@ function print(r) {
   row(`caller to agent (jitter buffers aim at ${r.targetMs.toFixed(1)})`, r.callerToAgentMs);
   row(`agent to caller, ${r.rest.calls} calls`, r.rest.agentToCallerMs);
   row('agent to caller', r.agentToCallerMs);
+  row('caller to agent, calls begun meanwhile', r.newcomersCallerToAgentMs);
+  row('agent to caller, calls begun meanwhile', r.newcomersAgentToCallerMs);
   row('generator late by', r.generatorLateMs);
   for (const line of r.said) console.log(`  the gateway: ${line}`);
   if (r.generatorWasTheLimit) console.log('  the generator was the limit: repeat');

@@ -78,7 +78,11 @@ void run_mark_heard(struct run *run, unsigned call, bool up, int64_t now_us) {
     int64_t *sent_us = up ? &run->marks[call].up_us : &run->marks[call].down_us;
     if (!*sent_us)
         return;
-    histogram_add(up ? &run->up : &run->down, now_us - *sent_us);
+    bool newcomer = call >= run->options.calls - run->options.more;
+    struct histogram *way = newcomer ? &run->late_up : &run->up;
+    if (!up)
+        way = newcomer ? &run->late_down : &run->down;
+    histogram_add(way, now_us - *sent_us);
     *(up ? &run->counters.marks_up_heard : &run->counters.marks_down_heard) += 1;
     *sent_us = 0;
 }

@@ -48,6 +48,10 @@ json_t *report_json(const struct run *run, const struct report *report) {
         "switchesPerSecond", (double)(report->after.switches - report->before.switches) / seconds);
     json_object_set_new(root, "callerToAgentMs", delays(&run->up));
     json_object_set_new(root, "agentToCallerMs", delays(&run->down));
+    if (run->options.more) {
+        json_object_set_new(root, "newcomersCallerToAgentMs", delays(&run->late_up));
+        json_object_set_new(root, "newcomersAgentToCallerMs", delays(&run->late_down));
+    }
     json_object_set_new(root, "setupMs", delays(&run->setup));
     json_object_set_new(root, "generatorLateMs", delays(&run->lateness));
     json_object_set_new(root, "generatorCpu", json_real(own));
@@ -90,6 +94,10 @@ static void print_table(const struct run *run, const json_t *root) {
     printf("  %-22s %8s %8s %8s %8s\n", "milliseconds", "p50", "p90", "p99", "max");
     print_delay(root, "caller to agent", "callerToAgentMs");
     print_delay(root, "agent to caller", "agentToCallerMs");
+    if (run->options.more) {
+        print_delay(root, "newcomers' to agent", "newcomersCallerToAgentMs");
+        print_delay(root, "agent to newcomers", "newcomersAgentToCallerMs");
+    }
     print_delay(root, "setup", "setupMs");
     print_delay(root, "generator late by", "generatorLateMs");
     printf("  marks %llu of %llu heard by agents, %llu of %llu by callers; %llu RTP packets missing\n",

@@ -38,6 +38,7 @@ struct run {
     struct mark_times *marks; // options.calls of them
     struct counters counters;
     struct histogram up, down, setup, lateness;
+    struct histogram late_up, late_down; // up and down of the calls begun while it is measured (--more)
     int64_t began_us, measured_us; // when the first call and the measurement began
     uint64_t turn;                 // of the loop, from 1
     bool measuring;                // after the warm-up: what is heard counts

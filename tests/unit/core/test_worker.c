@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -100,10 +102,39 @@ static void a_failed_start_is_returned(void **state) {
     assert_int_equal(user.stopped, 0);
 }
 
+static void *nice_of_child(void *arg) {
+    *(int *)arg = getpriority(PRIO_PROCESS, (id_t)gettid());
+    return NULL;
+}
+
+static void *give_way(void *arg) {
+    int *nice = arg;
+    pthread_t child;
+    nice[0] = getpriority(PRIO_PROCESS, (id_t)gettid());
+    worker_go_first();
+    nice[1] = getpriority(PRIO_PROCESS, (id_t)gettid());
+    assert_int_equal(pthread_create(&child, NULL, nice_of_child, &nice[2]), 0);
+    pthread_join(child, NULL);
+    return NULL;
+}
+
+// That thread and its children, and no other.
+static void who_gives_way_is_nicer(void **state) {
+    (void)state;
+    pthread_t thread;
+    int nice[3] = {0}, own = getpriority(PRIO_PROCESS, (id_t)gettid());
+    assert_int_equal(pthread_create(&thread, NULL, give_way, nice), 0);
+    pthread_join(thread, NULL);
+    assert_true(nice[1] > nice[0] || nice[0] == 19);
+    assert_int_equal(nice[2], nice[1]);
+    assert_int_equal(getpriority(PRIO_PROCESS, (id_t)gettid()), own);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_runs_on_its_thread),
         cmocka_unit_test(a_failed_start_is_returned),
+        cmocka_unit_test(who_gives_way_is_nicer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,7 @@ static void the_usual_time_follows_the_senders_clock(void **state) {
         int64_t offset_us = TRANSIT_US;
         jitter_delay_init(&d, 20, 400);
         for (uint64_t i = 0; i < 3000; i++, offset_us += step_us)
-            jitter_delay_sample(&d, offset_us, 1000000 + i * FRAME_US);
+            jitter_delay_sample(&d, offset_us, 0, 1000000 + i * FRAME_US);
         int64_t away_us = d.usual_us - offset_us;
         assert_true(away_us > -1000 && away_us < 200);
     }
