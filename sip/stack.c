@@ -12,6 +12,7 @@
 #include <sofia-sip/su_wait.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <uv.h>
 
@@ -170,8 +171,18 @@ static void tear_down(struct sip_stack *stack) {
         su_root_destroy(stack->root);
 }
 
+static _Thread_local bool on_sip_thread;
+
+// Stands before the C library's, for libraries too. sofia rounds the time to its next timer down to whole milliseconds,
+// and would ask without waiting, over and over, through the last one: half of the thread's work while calls begin.
+__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int most,
+                                                      int timeout_ms) {
+    return epoll_pwait(fd, events, most, on_sip_thread && timeout_ms == 0 ? 1 : timeout_ms, NULL);
+}
+
 static void stack_main(void *arg) {
     struct sip_stack *stack = arg;
+    on_sip_thread = true;
     prctl(PR_SET_NAME, "sip");
     int err = set_up(stack);
     stack->start_err = err;
