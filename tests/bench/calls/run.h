@@ -39,9 +39,9 @@ struct run {
     struct counters counters;
     struct histogram up, down, setup, lateness;
     struct histogram late_up, late_down; // up and down of the calls begun while it is measured (--more)
-    int64_t began_us, measured_us; // when the first call and the measurement began
-    uint64_t turn;                 // of the loop, from 1
-    bool measuring;                // after the warm-up: what is heard counts
+    int64_t began_us, measured_us;       // when the first call and the measurement began
+    uint64_t turn;                       // of the loop, from 1
+    bool measuring;                      // after the warm-up: what is heard counts
 };
 
 int64_t run_now_us(void);

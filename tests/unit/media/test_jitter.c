@@ -565,34 +565,8 @@ static void the_target_rises_fast_and_falls_slowly(void **state) {
     assert_int_equal(d.target_us, 400000); // never beyond the limit
 }
 
-// Every second the thread is late by 60 ms: three packets are told of late, but their reads are as late as they.
-static void its_own_stalls_are_not_the_networks(void **state) {
-    (void)state;
-    for (int known = 0; known < 2; known++) {
-        struct jitter_delay d;
-        jitter_delay_init(&d, 20, 400);
-        uint64_t now_us = 0;
-        for (int i = 0; i < 1000; i++, now_us += FRAME_US) {
-            int64_t late_us = i % 50 < 47 ? 0 : (50 - i % 50) * FRAME_US, network_us = i % 7 == 3 ? 3000 : 0;
-            jitter_delay_sample(&d, 5000000 + late_us + network_us, known && late_us ? 60000 : 0, now_us);
-        }
-        assert_int_equal(d.floor_us, 5000000);
-        if (known)
-            assert_int_equal(d.target_us, 20000);
-        else
-            assert_true(d.target_us > 30000);
-    }
-    // What is beyond its own lateness is the network's.
-    struct jitter_delay d;
-    jitter_delay_init(&d, 20, 400);
-    for (int i = 0; i < 100; i++)
-        jitter_delay_sample(&d, 5000000 + (i % 2) * 80000, 30000, (uint64_t)i * FRAME_US);
-    assert_in_range(d.target_us, 50000, 60000);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(its_own_stalls_are_not_the_networks),
         cmocka_unit_test(waits_for_its_target),
         cmocka_unit_test(puts_in_order_over_the_wrap),
         cmocka_unit_test(timestamps_wrap_too),
