@@ -6,7 +6,7 @@
 #include <string.h>
 #include <uv.h>
 
-enum { FRAME_US = 20000, BUSY_PERCENT = 85 };
+enum { FRAME_US = 20000, BUSY_PERCENT = 75 };
 
 // Microseconds of a core for each 20 ms of a call. Measured by
 //

@@ -10,7 +10,7 @@
 uint32_t load_cost_browser_us(enum conf_encoding agent);
 uint32_t load_cost_trunk_us(const char *codec, enum conf_encoding agent); // codec as in Sip.Codecs
 
-// Calls of the dearest kind that this configuration takes, on one core, up to `busy_percent` of it (0: 85).
+// Calls of the dearest kind that this configuration takes, on one core, up to `busy_percent` of it (0: 75).
 uint32_t load_calls_per_core(const struct conf *conf, uint32_t busy_percent);
 
 // Cores that this program may use: by its affinity, and by the CPU quota of its cgroup. At least 1.

@@ -114,7 +114,7 @@ const struct conf_key conf_keys[] = {
      .help = "Media threads, 0 = one per core"},
     {"Gateway.MaxCalls", CONF_INT, CONF_RESTART, AT(gateway.max_calls), .max = A_MILLION,
      .help = "Calls at once, 0 = found from the cores and from what calls cost on them"},
-    {"Gateway.OverloadCpuPercent", CONF_INT, CONF_RESTART, AT(gateway.overload_cpu_percent), "85", .max = 100,
+    {"Gateway.OverloadCpuPercent", CONF_INT, CONF_RESTART, AT(gateway.overload_cpu_percent), "75", .max = 100,
      .help = "New calls are refused while every worker is busier than this, 0 = never"},
     {"Gateway.OverloadLateMs", CONF_INT, CONF_RESTART, AT(gateway.overload_late_ms), "10", .max = 1000,
      .help = "New calls are refused while media of every worker runs later than this, 0 = never"},
