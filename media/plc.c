@@ -98,7 +98,8 @@ static void remember(struct plc *plc, const int16_t *pcm, size_t samples) {
     size_t first = size - plc->past_at < samples ? size - plc->past_at : samples;
     memcpy(plc->past + plc->past_at, pcm, first * sizeof *pcm);
     memcpy(plc->past, pcm + first, (samples - first) * sizeof *pcm);
-    plc->past_at = (uint32_t)((plc->past_at + samples) % size);
+    size_t at = plc->past_at + samples;
+    plc->past_at = (uint32_t)(at < size ? at : at - size);
 }
 
 static int16_t next_made_up(struct plc *plc) {

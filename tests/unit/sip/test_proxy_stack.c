@@ -45,7 +45,8 @@ static struct conf *conf_of(uint16_t port, const char *number) {
     snprintf(
         json, sizeof json,
         "{\"Agent\":{\"Builtin\":\"echo\"},\"Gateway\":{\"Roles\":[\"proxy\"]},\"Sip\":{\"ProxyListen\":["
-        "\"udp:127.0.0.1:%u\"]},\"Businesses\":{\"1\":{\"Numbers\":{\"a\":{\"Number\":\"%s\",\"RouteId\":"
+        "\"udp:127.0.0.1:%u\"],\"InvitesPerSecond\":0},\"Businesses\":{\"1\":{\"Numbers\":{\"a\":{\"Number\":"
+        "\"%s\",\"RouteId\":"
         "\"r\",\"RegionId\":\"EU\"}}}},\"Regions\":{\"EU\":{}}}",
         port, number);
     return fixture_conf(json);
