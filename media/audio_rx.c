@@ -16,9 +16,8 @@ enum {
     FADE_TO_MS = 120,     // to silence here
     SILENCE_MS = 10,
     SILENCE_CAP = 80,
-    OPUS_DTX_LEN = 2, // bytes of payload that mean: the speaker is silent
-    POOL_BYTES =
-        8000, // a second at 64 kbit/s, two of a browser's Opus; no more than half a second is ever wanted
+    OPUS_DTX_LEN = 2,  // bytes of payload that mean: the speaker is silent
+    POOL_BYTES = 8000, // a second at 64 kbit/s, two of a browser's Opus; half a second is the most wanted
 };
 
 // How the reader reads, and so what is in the buffer.
@@ -443,8 +442,8 @@ void audio_rx_read_pcm(struct audio_rx *rx, int16_t *out, size_t samples, uint64
 
 // ---- Payload out
 
-// From the next packet up to `want` bytes to `out`, and what is more into `left`; or the length of a gap. The bytes
-// written. False when there is no stream.
+// From the next packet up to `want` bytes to `out`, `*part` of them, and what is more into `left`; or the length of a gap.
+// False when there is no stream.
 static bool refill_bytes(struct audio_rx *rx, uint64_t now_us, uint64_t ahead_us, uint8_t *out, size_t want,
                          size_t *part) {
     struct jitter_frame frame;
